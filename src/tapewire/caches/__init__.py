@@ -1,0 +1,1 @@
+"""Market Data Cache (MDC) and Widget Data Cache (WDC) on Redis or Valkey."""

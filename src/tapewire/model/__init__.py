@@ -1,0 +1,1 @@
+"""What flows through Tapewire: events, batches, positions, rows, changes, feeds."""

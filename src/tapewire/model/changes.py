@@ -1,0 +1,75 @@
+"""What one flush of one shard changes in the Widget Data Cache.
+
+Names of hashes and sorted sets are relative to the shard: the cache puts the shard's
+hash tag before them (``quote:2026-11-20`` -> ``{trades.0}:quote:2026-11-20``). The part
+of a name before its first colon is its family; the feed table (``model/feeds.py``) knows
+each family's TTL and who may read it.
+"""
+
+import msgspec
+from msgspec import Struct, field
+
+from tapewire.model.events import Gap
+
+
+class BoardChange(Struct, array_like=True):
+    """Members of a sorted set to put (symbol -> score) and to take out."""
+
+    put: dict[str, float] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+
+
+class Changes(Struct, array_like=True):
+    """Rows by hash and field, removals, boards, event items, private state.
+
+    ``rows`` and ``private``: hash -> field -> packed value; both are written, only
+    ``rows`` are published. ``items``: event feed -> packed items, oldest first.
+    ``renewed`` names hashes whose whole content is replaced (deleted before writing).
+    """
+
+    rows: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    removed: dict[str, list[str]] = field(default_factory=dict)
+    boards: dict[str, BoardChange] = field(default_factory=dict)
+    items: dict[str, list[bytes]] = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
+    private: dict[str, dict[str, bytes]] = field(default_factory=dict)
+
+    def merge(self, later: "Changes") -> None:
+        """Put ``later`` on top of this one, in place."""
+        for mine, theirs in ((self.rows, later.rows), (self.private, later.private)):
+            for name, values in theirs.items():
+                mine.setdefault(name, {}).update(values)
+        for name, gone in later.removed.items():
+            self.removed.setdefault(name, []).extend(gone)
+        for name, items in later.items.items():
+            self.items.setdefault(name, []).extend(items)
+        self.boards.update(later.boards)
+        self.gaps.extend(later.gaps)
+
+    def __bool__(self) -> bool:
+        """False when a flush would write nothing but the place."""
+        return any(
+            (self.rows, self.removed, self.boards, self.items, self.gaps, self.private)
+        )
+
+
+class Published(Struct, array_like=True):
+    """A change stream entry: what readers follow. The private state stays out."""
+
+    rows: dict[str, dict[str, bytes]]
+    removed: dict[str, list[str]]
+    boards: dict[str, BoardChange]
+    items: dict[str, list[bytes]]
+    gaps: list[Gap]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+decode_published = msgspec.msgpack.Decoder(Published).decode
+"""bytes of a change stream entry -> Published."""
+
+
+def encode_published(changes: Changes) -> bytes:
+    """The change stream entry of one flush."""
+    return _encode(
+        Published(changes.rows, changes.removed, changes.boards, changes.items, changes.gaps)
+    )

@@ -1,0 +1,149 @@
+"""The rows that clients read, as MessagePack arrays in the store.
+
+A row's packed form is its fields in the order written here (``array_like``); its JSON
+form is an object with these names. New fields are appended, never inserted.
+"""
+
+import msgspec
+from msgspec import Struct
+
+
+class QuoteRecord(Struct, array_like=True, gc=False):
+    """The last state of one symbol (``components.md`` 4, *quote record*).
+
+    Percents are 5.0 for 5 %, times ms UTC, None where a base is missing or zero.
+    ``base_note`` says which price ``change_since_open`` starts from: ``official open``,
+    ``first regular trade`` or ``first pre-market trade``.
+    """
+
+    symbol: str
+    volume: int | float
+    free_float: int | float | None
+    accumulated_volume: int | float
+    relative_volume: float | None
+    official_open_price: float | None
+    vwap: float | None
+    open: float | None
+    close: float | None
+    high: float | None
+    low: float | None
+    aggregate_vwap: float | None
+    average_size: float | None
+    avg_volume: float | None
+    prev_day_close: float | None
+    prev_day_open: float | None
+    prev_day_high: float | None
+    prev_day_low: float | None
+    prev_day_volume: int | float | None
+    prev_day_vwap: float | None
+    change: float | None
+    pct_change: float | None
+    change_since_open: float | None
+    pct_change_since_open: float | None
+    start_timestamp: int
+    end_timestamp: int
+    session: str
+    day_high: float | None
+    day_low: float | None
+    base_note: str | None
+    gap: bool
+
+
+class Candle(Struct, array_like=True, gc=False):
+    """One candle as stored: exact sums and the order keys of its ends, so that a late
+    trade can still be merged after a restart.
+
+    ``notional`` is the sum of price x size in millionths of the currency (an integer
+    where sizes are whole); vwap = notional / volume / 1,000,000. ``open_at`` and
+    ``close_at`` are (ms since ``start_ms``, sequence) of the trades behind open and close.
+    """
+
+    start_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int | float
+    notional: int | float
+    trades: int
+    closed: bool
+    revision: int
+    gap: bool
+    open_at: tuple[int, int] = (0, 0)
+    close_at: tuple[int, int] = (0, 0)
+
+    @property
+    def vwap(self) -> float | None:
+        """Volume-weighted average price; None without volume."""
+        return vwap(self.notional, self.volume)
+
+
+NOTIONAL_SCALE = 1_000_000
+
+
+def vwap(notional: int | float, volume: int | float) -> float | None:
+    """Price from a sum of price x size in millionths and a sum of sizes."""
+    return notional / (volume * NOTIONAL_SCALE) if volume else None
+
+
+class CandleView(Struct):
+    """A candle as people and programs see it."""
+
+    symbol: str
+    exchange: str
+    interval: str
+    start_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int | float
+    vwap: float | None
+    trades: int
+    closed: bool
+    revision: int
+    gap: bool
+
+    @classmethod
+    def of(cls, candle: Candle, symbol: str, exchange: str, interval: str) -> "CandleView":
+        """Name a stored candle's place and compute its vwap."""
+        return cls(
+            symbol,
+            exchange,
+            interval,
+            candle.start_ms,
+            candle.open,
+            candle.high,
+            candle.low,
+            candle.close,
+            candle.volume,
+            candle.vwap,
+            candle.trades,
+            candle.closed,
+            candle.revision,
+            candle.gap,
+        )
+
+
+class Reference(Struct, array_like=True, gc=False):
+    """Reference data of one symbol (MDC): what the day's quote records measure against.
+
+    ``date`` is the trading date for which ``prev_day_*`` hold.
+    """
+
+    symbol: str
+    date: str
+    prev_day_open: float | None = None
+    prev_day_high: float | None = None
+    prev_day_low: float | None = None
+    prev_day_close: float | None = None
+    prev_day_volume: int | float | None = None
+    prev_day_vwap: float | None = None
+    avg_volume: float | None = None
+    free_float: int | float | None = None
+
+
+encode_row = msgspec.msgpack.Encoder().encode
+decode_quote = msgspec.msgpack.Decoder(QuoteRecord).decode
+decode_candle = msgspec.msgpack.Decoder(Candle).decode
+decode_reference = msgspec.msgpack.Decoder(Reference).decode

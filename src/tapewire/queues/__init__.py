@@ -1,0 +1,1 @@
+"""Market Data Queues (MDQ): the contract, its in-memory twin, RabbitMQ."""
