@@ -1,0 +1,1 @@
+"""Settings, service lifecycle, process manager, logging, health: what every service runs in."""
