@@ -1,0 +1,1 @@
+"""The rules of the market: sessions and calendars, trade conditions, symbols. Pure."""
