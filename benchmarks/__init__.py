@@ -1,0 +1,1 @@
+"""Committed measurements; ``python -m benchmarks`` runs them."""

@@ -1,0 +1,1 @@
+"""Tests: a mirror of ``src/tapewire``, plus integration, faults, properties and e2e."""
