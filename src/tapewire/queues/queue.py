@@ -7,19 +7,22 @@ ends when its channel closes for any reason.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from tapewire.model.batch import Batch
 from tapewire.model.streams import Shard
 
+DEFAULT_PREFETCH: Final = 500
+"""Unacknowledged deliveries per consumer (``PREFETCH_COUNT``)."""
+
 
 class QueueError(Exception):
     """The broker cannot be reached or refused; the message says what to do."""
 
 
-class ChannelClosed(QueueError):
+class ChannelClosed(QueueError):  # noqa: N818 - a state that is expected, not a mistake
     """The consumer's channel closed: ownership of the shard has ended."""
 
 
@@ -54,7 +57,11 @@ class Consumer(Protocol):
         """
 
     async def acknowledge(self, up_to: int) -> None:
-        """Acknowledge every delivery of this channel up to tag ``up_to`` (AMQP multiple)."""
+        """Acknowledge every delivery of this channel up to tag ``up_to`` (AMQP multiple).
+
+        Nothing happens for a tag that is acknowledged already. Raises ValueError for a tag
+        that was never delivered, ChannelClosed when the channel has ended.
+        """
 
     async def close(self) -> None:
         """Close the channel (never ``basic.cancel``); unacknowledged deliveries go back."""
@@ -73,17 +80,29 @@ class Queue(Protocol):
         """Declare these shards' queues; one found with other arguments is used with a warning."""
 
     def publish(self, batch: Batch) -> None:
-        """Put a batch into its shard's ordered outbox. O(1), never blocks, never raises
-        for a lost connection: over the byte bound the oldest batches are dropped, counted."""
+        """Put a batch into its shard's ordered outbox; O(1), never blocks.
+
+        Never raises for a lost connection: over the byte bound the oldest batches are
+        dropped and counted.
+
+        A shard that was not declared is declared before its first batch is sent.
+        """
 
     async def settle(self) -> None:
         """Return when every outbox is empty (everything confirmed or dropped)."""
 
     async def consume(self, shard: Shard) -> Consumer:
-        """Attach to a shard's queue; the first delivery may be long in coming (stand-by)."""
+        """Attach to a shard's queue, which is declared if it does not exist.
+
+        The first delivery may be long in coming (stand-by). Raises QueueError when the
+        broker cannot be reached.
+        """
 
     async def depth(self, shard: Shard) -> int:
-        """Batches ready for delivery, not counting unacknowledged ones (passive declare)."""
+        """Batches ready for delivery, not counting unacknowledged ones (passive declare).
+
+        0 for a queue that does not exist.
+        """
 
     async def delete(self, shards: Sequence[Shard]) -> None:
         """Delete these shards' queues (a replay removes its own)."""
