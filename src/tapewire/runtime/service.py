@@ -81,13 +81,13 @@ class UsageError(ServiceError):
     exit_code = 2
 
 
-class RefusedByProvider(ServiceError):
+class RefusedByProvider(ServiceError):  # noqa: N818 - it says what happened
     """The provider will not serve us (key, plan); trying again would not help."""
 
     exit_code = 3
 
 
-class DependencyMissing(ServiceError):
+class DependencyMissing(ServiceError):  # noqa: N818 - it says what happened
     """A server or file that the service needs is missing or unreachable."""
 
     exit_code = 4
