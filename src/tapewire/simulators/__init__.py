@@ -1,0 +1,1 @@
+"""Fake provider servers, the market generator, and readers of recorded data."""
