@@ -294,15 +294,6 @@ class RabbitServer:
         self.stop()
         self.start()
 
-    def stop_app(self) -> None:
-        """Stop the broker inside its running process: every connection closes, the port too."""
-        self.evaluate("rabbit:stop(), [].")
-
-    def start_app(self) -> None:
-        """Undo ``stop_app``."""
-        self.evaluate("rabbit:start(), [].")
-        wait_until(self._is_up, "RabbitMQ", 60.0, log=self.folder / "out.log")
-
     def close(self) -> None:
         """Stop the broker and its ``epmd``. Raises ServerError when something remains."""
         self.stop()
