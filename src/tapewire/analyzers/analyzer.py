@@ -31,14 +31,14 @@ class Analyzer(Protocol):
     def drain(self) -> Changes:
         """What changed since the last drain, and forget that it did."""
 
-    def drain_all(self) -> Changes:
-        """Every row that can still be read or changed: for a store that lost writes."""
+    def renew(self) -> None:
+        """Make the next drain write everything: for a store that lost writes."""
 
-    def private_hashes(self) -> Sequence[str]:
-        """Names of the private hashes that ``restore`` needs whole."""
+    def first_hashes(self) -> Sequence[str]:
+        """Names of the private hashes that say where the earlier owner was."""
 
-    def wanted(self, private: Hashes) -> Mapping[str, Sequence[str]]:
-        """Given the private hashes, the public rows (hash -> fields) needed too."""
+    def further_hashes(self, private: Hashes) -> Sequence[str]:
+        """Given those, the other private hashes that ``restore`` needs, whole."""
 
-    def restore(self, private: Hashes, rows: Hashes) -> None:
-        """Continue where the private state and rows of an earlier owner ended."""
+    def restore(self, private: Hashes) -> None:
+        """Continue where the private state of an earlier owner ended."""

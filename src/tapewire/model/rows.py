@@ -50,12 +50,8 @@ class QuoteRecord(Struct, array_like=True, gc=False):
 
 
 class Candle(Struct, array_like=True, gc=False):
-    """One candle as stored: exact sums and the order keys of its ends, so that a late
-    trade can still be merged after a restart.
-
-    ``notional`` is the sum of price x size in millionths of the currency (an integer
-    where sizes are whole); vwap = notional / volume / 1,000,000. ``open_at`` and
-    ``close_at`` are (ms since ``start_ms``, sequence) of the trades behind open and close.
+    """One candle as stored. ``closed`` when event time passed its end by the grace;
+    ``revision`` counts amendments after that; ``gap`` when events are missing from it.
     """
 
     start_ms: int
@@ -64,18 +60,11 @@ class Candle(Struct, array_like=True, gc=False):
     low: float
     close: float
     volume: int | float
-    notional: int | float
+    vwap: float | None
     trades: int
     closed: bool
     revision: int
     gap: bool
-    open_at: tuple[int, int] = (0, 0)
-    close_at: tuple[int, int] = (0, 0)
-
-    @property
-    def vwap(self) -> float | None:
-        """Volume-weighted average price; None without volume."""
-        return vwap(self.notional, self.volume)
 
 
 NOTIONAL_SCALE = 1_000_000
@@ -106,7 +95,7 @@ class CandleView(Struct):
 
     @classmethod
     def of(cls, candle: Candle, symbol: str, exchange: str, interval: str) -> "CandleView":
-        """Name a stored candle's place and compute its vwap."""
+        """Name a stored candle's place."""
         return cls(
             symbol,
             exchange,

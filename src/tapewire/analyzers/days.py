@@ -1,0 +1,132 @@
+"""One symbol's trading day: its sums since 04:00, its first and last prices, its last second."""
+
+from math import inf
+
+from msgspec import Struct
+
+from tapewire.analyzers.bars import SECOND_MS, Bar
+from tapewire.market.sessions import Session
+from tapewire.model.events import Aggregate
+from tapewire.model.rows import vwap
+
+
+class Print(Struct, array_like=True, frozen=True):
+    """A price and its place in the order of trades."""
+
+    price: float
+    t: int
+    q: int
+
+
+class Day(Struct, array_like=True, gc=False):
+    """Sums, extremes and first and last prices of one symbol's trading day.
+
+    ``start_ms`` and ``second_*`` describe the last whole second (or, from minute
+    aggregates, minute) in which it traded. ``given`` holds (vwap of the bar, vwap of the
+    day, average size) where the provider computed them; else they follow from the sums.
+    """
+
+    symbol: str
+    volume: int | float = 0
+    notional: int | float = 0
+    high: float = -inf
+    low: float = inf
+    close: float = 0.0
+    close_t: int = -1
+    close_q: int = -1
+    official: Print | None = None
+    regular_open: Print | None = None
+    pre_open: Print | None = None
+    start_ms: int = -1
+    end_ms: int = -1
+    second_volume: int | float = 0
+    second_notional: int | float = 0
+    second_trades: int = 0
+    second_high: float = -inf
+    second_low: float = inf
+    given: tuple[float | None, float | None, float | None] | None = None
+
+    def merge(self, bar: Bar, session: Session) -> None:
+        """Put a bar of trades in; bars may come in any order."""
+        self.volume += bar.volume
+        self.notional += bar.notional
+        self.high = max(self.high, bar.high)
+        self.low = min(self.low, bar.low)
+        if bar.close_t >= 0:
+            self._merge_prices(bar, session)
+        if bar.official_t >= 0 and session in _AFTER_OPEN:
+            self.official = _earlier(
+                self.official, bar.official, bar.official_t, bar.official_q
+            )
+        if bar.start_ms >= self.start_ms:
+            self._merge_second(bar)
+
+    def _merge_prices(self, bar: Bar, session: Session) -> None:
+        if (bar.close_t, bar.close_q) >= (self.close_t, self.close_q):
+            self.close, self.close_t, self.close_q = bar.close, bar.close_t, bar.close_q
+        if session is Session.REGULAR:
+            self.regular_open = _earlier(self.regular_open, bar.open, bar.open_t, bar.open_q)
+        elif session is Session.PRE:
+            self.pre_open = _earlier(self.pre_open, bar.open, bar.open_t, bar.open_q)
+
+    def _merge_second(self, bar: Bar) -> None:
+        if bar.start_ms > self.start_ms:
+            self.start_ms, self.end_ms = bar.start_ms, bar.start_ms + SECOND_MS
+            self.second_volume = self.second_notional = self.second_trades = 0
+            self.second_high, self.second_low = -inf, inf
+        self.second_volume += bar.volume
+        self.second_notional += bar.notional
+        self.second_trades += bar.trades
+        self.second_high = max(self.second_high, bar.high)
+        self.second_low = min(self.second_low, bar.low)
+
+    def take(self, aggregate: Aggregate, session: Session) -> None:
+        """Put a provider's bar in. An older one (a correction) only widens the extremes."""
+        start_ms = int(aggregate.start_timestamp)
+        self.high = max(self.high, aggregate.high)
+        self.low = min(self.low, aggregate.low)
+        self._take_opens(aggregate, start_ms, session)
+        if start_ms < self.start_ms:
+            return
+        self.start_ms, self.end_ms = start_ms, int(aggregate.end_timestamp)
+        self.volume = aggregate.accumulated_volume
+        self.close, self.close_t, self.close_q = aggregate.close, start_ms, 0
+        self.second_volume = aggregate.volume
+        self.second_high, self.second_low = aggregate.high, aggregate.low
+        self.given = (aggregate.vwap, aggregate.aggregate_vwap, aggregate.average_size)
+
+    def _take_opens(self, aggregate: Aggregate, start_ms: int, session: Session) -> None:
+        if aggregate.official_open_price and session in _AFTER_OPEN:
+            self.official = Print(aggregate.official_open_price, start_ms, 0)
+        if session is Session.REGULAR:
+            self.regular_open = _earlier(self.regular_open, aggregate.open, start_ms, 0)
+        elif session is Session.PRE:
+            self.pre_open = _earlier(self.pre_open, aggregate.open, start_ms, 0)
+
+    @property
+    def vwap(self) -> float | None:
+        """Price of an average share since 04:00."""
+        return self.given[1] if self.given else vwap(self.notional, self.volume)
+
+    @property
+    def second_vwap(self) -> float | None:
+        """Price of an average share in the last second."""
+        if self.given:
+            return self.given[0]
+        return vwap(self.second_notional, self.second_volume)
+
+    @property
+    def average_size(self) -> float | None:
+        """Shares an eligible trade in the last second."""
+        if self.given:
+            return self.given[2]
+        return self.second_volume / self.second_trades if self.second_trades else None
+
+
+_AFTER_OPEN = frozenset({Session.REGULAR, Session.POST})
+
+
+def _earlier(known: Print | None, price: float, t: int, q: int) -> Print:
+    if known is not None and (known.t, known.q) <= (t, q):
+        return known
+    return Print(price, t, q)

@@ -1,0 +1,47 @@
+"""What folds bars: the parts behind a shard's one hot loop.
+
+Decision 2 of the architecture: a trade touches one bar; quote records, boards and
+candles are parts that take finished bars at a cut and are drained together.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from tapewire.analyzers.analyzer import Hashes
+from tapewire.analyzers.bars import Bar
+from tapewire.market.sessions import TradingDay
+from tapewire.model.changes import Changes
+from tapewire.model.rows import Reference
+
+
+class Part(Protocol):
+    """One analysis over bars."""
+
+    def cut(self, bars: Iterable[Bar], late: Iterable[Bar]) -> None:
+        """A second has ended. ``bars`` are all of that second's, whole; ``late`` holds
+        one bar per trade of an earlier second that came during it."""
+
+    def clock(self, second_ms: int, day: TradingDay) -> None:
+        """Event time now stands in the second that starts at ``second_ms``."""
+
+    def finish(self) -> None:
+        """The replay has ended: everything closes."""
+
+    def gap(self, from_ms: int, to_ms: int) -> None:
+        """Events between these times never came. Called again for each after a restore."""
+
+    def refer(self, references: Iterable[Reference]) -> None:
+        """Take reference rows in; they never create a row."""
+
+    def drain(self, unfinished: Sequence[Bar]) -> Changes:
+        """What changed since the last drain; ``unfinished`` are the bars of the current
+        second that did. They are for display: the next cut brings them again, whole."""
+
+    def renew(self) -> None:
+        """Make the next drain write everything."""
+
+    def hashes(self, second_ms: int, date: str) -> Sequence[str]:
+        """Private hashes that ``restore`` needs, given where the earlier owner stood."""
+
+    def restore(self, private: Hashes) -> None:
+        """Continue from the private state; ``clock`` follows."""

@@ -1,0 +1,136 @@
+"""Event time of one shard: seconds, cuts, trading days, and what is known of losses.
+
+Everything here follows the events' own timestamps; nothing asks what time it is.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct, msgpack
+
+from tapewire.analyzers.analyzer import Hashes
+from tapewire.analyzers.bars import SECOND_MS, Bar
+from tapewire.analyzers.part import Part
+from tapewire.market.sessions import SessionCalendar, TradingDay
+from tapewire.model.changes import Changes
+from tapewire.model.events import Gap
+from tapewire.model.rows import Reference
+
+LATENESS_MS = 15 * 60 * SECOND_MS
+"""Later trades are counted and not applied (components.md 4; FINRA allows 15 minutes)."""
+
+
+class Standing(Struct, array_like=True):
+    """Where an owner stood: its second, late trades waiting for the cut, known losses."""
+
+    second_ms: int
+    late: list[Bar]
+    gaps: list[tuple[int, int]]
+
+
+class ShardClock:
+    """Drives a shard's parts through event time.
+
+    ``second_ms`` is the start of the current second, -1 before the first event;
+    ``cut_ms`` its end: the first event at or after it makes a cut.
+    """
+
+    def __init__(self, calendar: SessionCalendar, parts: Sequence[Part]) -> None:
+        self._calendar = calendar
+        self.parts = tuple(parts)
+        self.second_ms = -1
+        self.cut_ms = -1
+        self.day: TradingDay | None = None
+        self.gaps: list[tuple[int, int]] = []
+        self._ended = Changes()
+
+    def covers(self, timestamp_ms: int) -> bool:
+        """Whether the calendar knows this time; an event outside is bad input."""
+        return self._calendar.first_ms <= timestamp_ms < self._calendar.end_ms
+
+    def cut(self, timestamp_ms: int, bars: Iterable[Bar], late: Iterable[Bar]) -> bool:
+        """End the current second with its bars and stand in ``timestamp_ms``'s.
+
+        Returns True when a new trading day has begun.
+        """
+        for part in self.parts:
+            part.cut(bars, late)
+        return self.stand(timestamp_ms // SECOND_MS * SECOND_MS)
+
+    def stand(self, second_ms: int) -> bool:
+        """Move to a second without ending one; True when a new trading day has begun."""
+        before = self.day
+        day = before
+        if day is None or second_ms >= day.next_turn_ms:
+            day = self.day = self._calendar.day_at(second_ms)
+        if before is not None and day is not before:
+            self._end_day()
+        self.second_ms, self.cut_ms = second_ms, second_ms + SECOND_MS
+        for part in self.parts:
+            part.clock(second_ms, day)
+        return day is not before
+
+    def _end_day(self) -> None:
+        """Keep the ending day's last changes for the next drain: parts forget the day."""
+        self._ended.merge(self.drain(()))
+        self.gaps = []
+
+    def gap(self, gap: Gap) -> None:
+        """Tell every part of a loss; ranges that touch within a second become one."""
+        from_ms, to_ms = gap.from_ms, gap.to_ms
+        if self.gaps and from_ms <= self.gaps[-1][1] + SECOND_MS:
+            from_ms = min(from_ms, self.gaps[-1][0])
+            to_ms = max(to_ms, self.gaps.pop()[1])
+        self.gaps.append((from_ms, to_ms))
+        for part in self.parts:
+            part.gap(gap.from_ms, gap.to_ms)
+
+    def refer(self, references: Iterable[Reference]) -> None:
+        """Give reference rows to every part."""
+        rows = list(references)
+        for part in self.parts:
+            part.refer(rows)
+
+    def finish(self) -> None:
+        """Close what is open: the replay has ended."""
+        for part in self.parts:
+            part.finish()
+
+    def drain(self, unfinished: Sequence[Bar]) -> Changes:
+        """The parts' changes, merged."""
+        changes, self._ended = self._ended, Changes()
+        for part in self.parts:
+            changes.merge(part.drain(unfinished))
+        return changes
+
+    def renew(self) -> None:
+        """Make the next drain write everything."""
+        for part in self.parts:
+            part.renew()
+
+    def hashes(self, second_ms: int) -> list[str]:
+        """The parts' private hashes as of ``second_ms``."""
+        date = self._calendar.trading_date(second_ms)
+        return [name for part in self.parts for name in part.hashes(second_ms, date)]
+
+    def restore(self, standing: Standing, private: Hashes) -> None:
+        """Restore the parts and stand where the earlier owner stood."""
+        for part in self.parts:
+            part.restore(private)
+        self.stand(standing.second_ms)
+        self.gaps = standing.gaps
+        for from_ms, to_ms in standing.gaps:
+            for part in self.parts:
+                part.gap(from_ms, to_ms)
+
+    def pack(self, late: list[Bar]) -> bytes:
+        """Where this owner stands."""
+        return _encode(Standing(self.second_ms, late, self.gaps))
+
+
+def read_standing(packed: bytes | None) -> Standing | None:
+    """Read ``ShardClock.pack`` back; None for a shard that nobody has folded yet."""
+    return _decode(packed) if packed else None
+
+
+_encode = msgpack.Encoder().encode
+_decode = msgpack.Decoder(Standing).decode

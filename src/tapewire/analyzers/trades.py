@@ -1,0 +1,273 @@
+"""The hot loop: trades into bars of the current second, one touch a trade.
+
+A trade that is in order for its symbol (its time not before, its sequence above the
+symbol's last) takes the short way; the first of a second, late ones, duplicates and
+those out of order take the long one. Both give the same bars.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec import msgpack
+
+from tapewire.analyzers.analyzer import Hashes
+from tapewire.analyzers.bars import SECOND_MS, Bar, Recent
+from tapewire.analyzers.part import Part
+from tapewire.analyzers.shard_clock import LATENESS_MS, ShardClock, read_standing
+from tapewire.market.conditions import ALL, ConditionTable
+from tapewire.market.sessions import SessionCalendar
+from tapewire.model.changes import Changes
+from tapewire.model.events import Clock, Event, Gap, Trade
+from tapewire.model.rows import NOTIONAL_SCALE, Reference
+from tapewire.model.streams import Stream
+
+_MARKS = frozenset({Clock, Gap})
+
+
+class TradeFold:
+    """Fold the ``trades`` stream; an ``Analyzer``.
+
+    ``skipped`` counts trades that were not applied: ``duplicate`` (symbol and sequence
+    within the symbol's last 1,024), ``too_late`` (over 15 minutes), ``bad_price`` (zero
+    or less), ``bad_timestamp`` (outside the calendar). ``name`` keeps the private state
+    of two folds of one shard apart.
+    """
+
+    stream = Stream.TRADES
+
+    def __init__(
+        self,
+        calendar: SessionCalendar,
+        parts: Sequence[Part],
+        conditions: ConditionTable | None = None,
+        name: str = "trades",
+    ) -> None:
+        self._clock = ShardClock(calendar, parts)
+        self._calendar = calendar
+        self._conditions = conditions or ConditionTable.named("massive")
+        self._effects = self._conditions.extended
+        self._name = name
+        self._current: dict[str, tuple[Bar, Callable[[int], None]]] = {}
+        self._recent: dict[str, Recent] = {}
+        self._late: list[Bar] = []
+        self._drained: dict[str, int] = {}
+        self._standing_changed = False
+        self.skipped: Counter[str] = Counter()
+
+    @property
+    def second_ms(self) -> int:
+        """Start of the current second of event time, -1 before the first event."""
+        return self._clock.second_ms
+
+    def apply(self, events: Sequence[Event]) -> None:
+        """Fold trades, clocks and gaps in order."""
+        if _MARKS.isdisjoint(map(type, events)):
+            self._fold(events)  # type: ignore[arg-type]
+            return
+        for event in events:
+            if isinstance(event, Clock):
+                self._tick(event)
+            elif isinstance(event, Gap):
+                self._clock.gap(event)
+                self._standing_changed = self._clock.second_ms >= 0
+            else:
+                self._fold((event,))  # type: ignore[arg-type]
+
+    def _fold(self, trades: Iterable[Trade]) -> None:
+        cut_ms, find, effects = self._clock.cut_ms, self._current.get, self._effects
+        for trade in trades:
+            t = trade.timestamp_ms
+            if t >= cut_ms:
+                if not self._cut(int(t)):
+                    continue
+                cut_ms, find, effects = self._clock.cut_ms, self._current.get, self._effects
+            entry = find(trade.symbol)
+            if entry is None:
+                self._irregular(trade)
+                continue
+            bar, remember = entry
+            q = trade.sequence
+            if q <= bar.last_q or t < bar.last_t:
+                self._irregular(trade)
+                continue
+            bits = effects[trade.conditions]
+            if bits != ALL:
+                self._add(bar, remember, trade, bits)
+                continue
+            price = trade.price
+            if price < bar.low:
+                if price <= 0:
+                    self.skipped["bad_price"] += 1
+                    continue
+                bar.low = price
+            if price > bar.high:
+                bar.high = price
+            remember(q)  # type: ignore[arg-type]
+            size = trade.size
+            bar.seen += 1
+            bar.trades += 1
+            bar.volume += size
+            bar.notional += int(price * NOTIONAL_SCALE + 0.5) * size
+            bar.close = price
+            bar.close_t = bar.last_t = t  # type: ignore[assignment]
+            bar.close_q = bar.last_q = q  # type: ignore[assignment]
+            if bar.open_t < 0:
+                bar.open, bar.open_t, bar.open_q = price, t, q  # type: ignore[assignment]
+
+    def _add(
+        self, bar: Bar, remember: Callable[[int], None], trade: Trade, effects: int
+    ) -> None:
+        if trade.price <= 0:
+            self.skipped["bad_price"] += 1
+            return
+        remember(int(trade.sequence))
+        bar.add(trade, effects)
+
+    def _irregular(self, trade: Trade) -> None:
+        t, q = int(trade.timestamp_ms), int(trade.sequence)
+        reason = self._objection(trade, t)
+        if reason:
+            self.skipped[reason] += 1
+            return
+        recent = self._recent.get(trade.symbol)
+        if recent is None:
+            recent = self._recent[trade.symbol] = Recent()
+        entry = self._current.get(trade.symbol)
+        newest = entry[0].last_q if entry else recent.newest
+        if 0 < q <= newest and q in recent:
+            self.skipped["duplicate"] += 1
+            return
+        if q > 0:
+            recent.add(q)
+        if t < self._clock.second_ms:
+            self._add_late(trade, t)
+            return
+        if entry is None:
+            bar = Bar(trade.symbol, self._clock.second_ms, last_q=newest)
+            self._current[trade.symbol] = entry = (bar, recent.sequences.append)
+        entry[0].add(trade, self._effects[trade.conditions])
+
+    def _objection(self, trade: Trade, t: int) -> str | None:
+        """Why a trade is not applied at all, None when it is."""
+        if trade.price <= 0:
+            return "bad_price"
+        return "too_late" if t < self._clock.second_ms - LATENESS_MS else None
+
+    def _add_late(self, trade: Trade, t: int) -> None:
+        session = self._conditions.extended
+        day = self._calendar.day_at(t)
+        if day.open_ms <= t < day.close_ms:
+            session = self._conditions.regular
+        bar = Bar(trade.symbol, t // SECOND_MS * SECOND_MS)
+        bar.add(trade, session[trade.conditions])
+        self._late.append(bar)
+        self._standing_changed = True
+
+    def _tick(self, clock: Clock) -> None:
+        if clock.timestamp_ms >= self._clock.cut_ms:
+            self._cut(clock.timestamp_ms)
+        if clock.final and self._clock.second_ms >= 0:
+            self._cut(self._clock.cut_ms)
+            self._clock.finish()
+
+    def _cut(self, timestamp_ms: int) -> bool:
+        """End the second; False for a time that no calendar knows, which is counted."""
+        if not self._clock.covers(timestamp_ms):
+            self.skipped["bad_timestamp"] += 1
+            return False
+        bars = [bar for bar, _ in self._current.values()]
+        for bar in bars:
+            recent = self._recent[bar.symbol]
+            recent.newest = max(recent.newest, bar.last_q)
+        turned = self._clock.cut(timestamp_ms, bars, self._late)
+        self._current, self._late, self._drained = {}, [], {}
+        self._standing_changed = True
+        self._choose_effects()
+        if turned:
+            self._recent = {}
+        return True
+
+    def _choose_effects(self) -> None:
+        day, second_ms = self._clock.day, self._clock.second_ms
+        regular = day is not None and day.open_ms <= second_ms < day.close_ms
+        self._effects = self._conditions.regular if regular else self._conditions.extended
+
+    def refer(self, references: Iterable[Reference]) -> None:
+        """Give reference rows to the parts."""
+        self._clock.refer(references)
+
+    def drain(self) -> Changes:
+        """Changes of every part, and the private state of the current second."""
+        drained = self._drained
+        unfinished = [
+            bar for symbol, (bar, _) in self._current.items() if bar.seen != drained.get(symbol)
+        ]
+        changes = self._clock.drain(unfinished)
+        if unfinished:
+            drained.update((bar.symbol, bar.seen) for bar in unfinished)
+            changes.private[f"{self._name}_bars"] = {bar.symbol: _encode(bar) for bar in unfinished}
+        if self._standing_changed:
+            changes.private[self._name] = {"standing": self._clock.pack(self._late)}
+            self._standing_changed = False
+        self._drain_recent(changes)
+        return changes
+
+    def _drain_recent(self, changes: Changes) -> None:
+        fields: dict[str, bytes] = {}
+        for symbol, recent in self._recent.items():
+            fields.update(recent.drain(symbol))
+            recent.trim()
+        if fields and self._clock.day is not None:
+            changes.private[self._recent_hash(self._clock.day.date)] = fields
+
+    def _recent_hash(self, date: str) -> str:
+        return f"{self._name}_recent:{date}"
+
+    def renew(self) -> None:
+        """Make the next drain write everything."""
+        self._clock.renew()
+        self._drained = {}
+        self._standing_changed = self._clock.second_ms >= 0
+        for recent in self._recent.values():
+            recent.renew()
+
+    def first_hashes(self) -> Sequence[str]:
+        """The hash that says where the earlier owner stood."""
+        return [self._name]
+
+    def further_hashes(self, private: Hashes) -> Sequence[str]:
+        """Bars, sequences and the parts' hashes as of there."""
+        standing = read_standing(private.get(self._name, {}).get("standing"))
+        if standing is None:
+            return []
+        date = self._calendar.trading_date(standing.second_ms)
+        own = [f"{self._name}_bars", self._recent_hash(date)]
+        return [*own, *self._clock.hashes(standing.second_ms)]
+
+    def restore(self, private: Hashes) -> None:
+        """Stand where the earlier owner stood, in the middle of its second."""
+        standing = read_standing(private.get(self._name, {}).get("standing"))
+        if standing is None:
+            return
+        self._clock.restore(standing, private)
+        self._choose_effects()
+        self._late = standing.late
+        day = self._clock.day
+        assert day is not None
+        chunks: dict[str, list[bytes]] = {}
+        for name, value in private.get(self._recent_hash(day.date), {}).items():
+            chunks.setdefault(name.rpartition(":")[0], []).append(value)
+        self._recent = {symbol: Recent.restore(values) for symbol, values in chunks.items()}
+        for value in private.get(f"{self._name}_bars", {}).values():
+            self._restore_bar(_decode_bar(value))
+
+    def _restore_bar(self, bar: Bar) -> None:
+        if bar.start_ms != self._clock.second_ms:
+            return  # an earlier second's; the parts have it
+        recent = self._recent.setdefault(bar.symbol, Recent())
+        self._current[bar.symbol] = (bar, recent.sequences.append)
+        self._drained[bar.symbol] = bar.seen
+
+
+_encode = msgpack.Encoder().encode
+_decode_bar = msgpack.Decoder(Bar).decode
