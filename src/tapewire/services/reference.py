@@ -1,0 +1,376 @@
+"""Reference rows of the whole market, loaded from the provider's REST into MDC.
+
+Quote records measure against these: the previous session's bar, the average volume and the free
+float. One load asks for the last 30 sessions' grouped days (one call each; the newest is the
+previous session) and, where the plan has it, for the pages of free float. Nothing here is on the
+way of an event: processors read the rows from the store and follow its changes.
+
+A trading date is loaded half an hour before it turns (04:00 New York; the provider clears its
+own day at 03:30), at every turn, also before a date without a session: it then loads the next
+session's rows once more, since splits take effect and bars are corrected in between.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Struct, field
+
+from tapewire.caches.cache import CacheUnavailable
+from tapewire.market.sessions import CalendarRangeError, SessionCalendar
+from tapewire.model.rows import Reference
+from tapewire.providers.massive.rest import MassiveRest, RestError, TryLater
+from tapewire.providers.massive.rest_models import DayBar, FreeFloat, Number
+from tapewire.runtime.service import DependencyMissing, Report, State
+
+AVERAGE_SESSIONS = 30
+"""Sessions in the average volume (``components.md`` 4)."""
+
+
+class ReferenceStore(Protocol):
+    """Where the rows go (MDC)."""
+
+    async def put(self, date: str, rows: Sequence[Reference]) -> None:
+        """Upsert a trading date's rows by symbol; CacheUnavailable: try again, it is safe."""
+
+
+class NoPreviousSession(Exception):
+    """The provider shows no bars of the session before the date."""
+
+
+class ReferenceSettings(Struct, frozen=True):
+    """How much and how often.
+
+    ``lead_ms``: how long before its turn a date is loaded. Seconds are waits: the first after a
+    failure, the longest after many, and between two looks at the wall clock when idle.
+    """
+
+    sessions: int = AVERAGE_SESSIONS
+    lead_ms: int = 30 * 60_000
+    backoff_s: float = 2.0
+    longest_backoff_s: float = 300.0
+    look_s: float = 30.0
+
+
+class Draft(Struct):
+    """A date's rows while they are being asked for; a failed load goes on where it stopped.
+
+    ``newest``: the session before the date; ``waiting``: older sessions still to be asked for,
+    newest first. ``volumes``: symbol -> sum and number of the sessions in which it appears.
+    ``missing``: field -> why it is empty.
+    """
+
+    date: str
+    newest: str
+    waiting: list[str]
+    previous: dict[str, DayBar] = field(default_factory=dict)
+    volumes: dict[str, tuple[Number, int]] = field(default_factory=dict)
+    floats: dict[str, Number] = field(default_factory=dict)
+    floats_asked: bool = False
+    missing: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, date: str, calendar: SessionCalendar, sessions: int) -> "Draft":
+        """Name the sessions before a date, as far back as the calendar reaches."""
+        found = [date]
+        with suppress(CalendarRangeError):  # the calendar begins here: a shorter mean
+            while len(found) <= sessions:
+                found.append(calendar.previous_session(found[-1]).date)
+        return cls(date, found[1] if found[1:] else "", found[2:])
+
+    @property
+    def is_averaged(self) -> bool:
+        """Whether every session could be had.
+
+        Without one of them nobody gets an average: it would be a mean over fewer sessions than
+        the column says, for every symbol.
+        """
+        return not self.waiting
+
+    def add_session(self, bars: Iterable[DayBar], *, newest: bool) -> None:
+        """Take in one session's grouped day."""
+        for bar in bars:
+            if newest:
+                self.previous[bar.symbol] = bar
+            if bar.volume is not None:
+                total, sessions = self.volumes.get(bar.symbol, (0, 0))
+                self.volumes[bar.symbol] = (total + bar.volume, sessions + 1)
+
+    def add_floats(self, rows: Iterable[FreeFloat]) -> None:
+        """Take in a page of free floats; one that takes effect after the date is not known yet."""
+        for row in rows:
+            if row.free_float is not None and (row.effective_date or "") <= self.date:
+                self.floats[row.symbol] = row.free_float
+
+    def rows(self) -> list[Reference]:
+        """One row for each symbol of which anything is known, by symbol."""
+        symbols = self.previous.keys() | self.floats.keys() | self.volumes.keys()
+        return [self._row(symbol) for symbol in sorted(symbols) if self._knows(symbol)]
+
+    def average_volume(self, symbol: str) -> float | None:
+        """Mean over the sessions in which the symbol appears; None without one."""
+        total, sessions = self.volumes.get(symbol, (0, 0))
+        return total / sessions if sessions and self.is_averaged else None
+
+    def _knows(self, symbol: str) -> bool:
+        return self.is_averaged or symbol in self.previous or symbol in self.floats
+
+    def _row(self, symbol: str) -> Reference:
+        row = Reference(
+            symbol,
+            self.date,
+            avg_volume=self.average_volume(symbol),
+            free_float=self.floats.get(symbol),
+        )
+        if (bar := self.previous.get(symbol)) is not None:
+            row.prev_day_open, row.prev_day_high = bar.open, bar.high
+            row.prev_day_low, row.prev_day_close = bar.low, bar.close
+            row.prev_day_volume, row.prev_day_vwap = bar.volume, bar.vwap
+        return row
+
+
+class ReferenceService:
+    """Keeps the current and the coming trading date's reference rows in the store.
+
+    ``wall_ms``: UTC milliseconds now. The session behind ``rest`` and the store's connection
+    belong to whoever composes the service. Healthy only while the rows of the current (or,
+    before its turn, the coming) session are in the store, with a previous session's bars.
+    """
+
+    name = "reference"
+
+    def __init__(
+        self,
+        rest: MassiveRest,
+        store: ReferenceStore,
+        calendar: SessionCalendar,
+        *,
+        wall_ms: Callable[[], int],
+        instance: str = "reference-0",
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+        settings: ReferenceSettings = ReferenceSettings(),  # noqa: B008 - frozen
+    ) -> None:
+        self._rest = rest
+        self._store = store
+        self._calendar = calendar
+        self._wall_ms = wall_ms
+        self._instance = instance
+        self._sleep = sleep
+        self._jitter = jitter
+        self._settings = settings
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._draft: Draft | None = None
+        self._loaded: dict[str, dict[str, int]] = {}
+        self._missing: dict[str, str] = {}
+        self._done_at_turn = ""
+        self._failures = 0
+        self._enter(State.STOPPED)
+
+    async def load(self, date: str) -> list[Reference]:
+        """Return a trading date's rows and write nothing: for a replay, which knows its dates.
+
+        Prices and volumes are as they were traded, like the recorded events. No rows where the
+        provider has nothing; DependencyMissing when it does not answer.
+        """
+        draft = self._begin(date)
+        try:
+            await self._ask_newest(draft, adjusted=False)
+            await self._ask_rest(draft, adjusted=False)
+        except TryLater as error:
+            raise DependencyMissing(f"reference data of {date}: {error}") from error
+        self._missing = draft.missing
+        return draft.rows()
+
+    async def start(self) -> None:
+        """Begin loading; ``report`` says when the rows are there."""
+        self._enter(State.STARTING)
+        self._task = asyncio.create_task(self._keep_loaded(), name="reference")
+
+    async def wait(self) -> None:
+        """Return once drained or stopped; raise what ended the loading."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+            if not self._task.cancelled():
+                self._task.result()
+
+    async def drain(self) -> None:
+        """Stop loading. A load cut short is harmless: writing its rows again is safe."""
+        await self._end_task()
+        if self._state is not State.FAILED:
+            self._enter(State.DRAINING)
+
+    async def stop(self) -> None:
+        """Stop loading and forget what was half loaded."""
+        await self._end_task()
+        self._draft = None
+        if self._state is not State.FAILED:
+            self._enter(State.STOPPED)
+
+    def report(self) -> Report:
+        """What is loaded, what is missing and why, and how the provider answered."""
+        return Report(
+            service=self.name,
+            instance=self._instance,
+            state=self._state,
+            healthy=self._state in (State.RUNNING, State.DEGRADED) and self._is_current(),
+            since_ms=self._since_ms,
+            detail={
+                "loaded": self._loaded,
+                "missing": self._missing,
+                "failures": self._failures,
+                "rest": msgspec.to_builtins(self._rest.counts, str_keys=True),
+                "breaker": self._rest.breaker.state.value,
+            },
+            reason=self._reason,
+        )
+
+    async def command(self, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``reload``: load the current date again now."""
+        if name != "reload":
+            raise ValueError(f"unknown command {name!r}; known: reload")
+        self._done_at_turn, self._draft = "", None
+        self._wake.set()
+        return {"date": self._due()[1]}
+
+    async def _keep_loaded(self) -> None:
+        try:
+            while True:
+                turn, date = self._due()
+                if turn == self._done_at_turn:
+                    await self._pause(self._settings.look_s)
+                    continue
+                await self._try(turn, date)
+        except Exception as error:
+            self._enter(State.FAILED, str(error))
+            raise
+
+    async def _try(self, turn: str, date: str) -> None:
+        """Load once; after a failure say why and wait, longer each time."""
+        try:
+            await self._refresh(date)
+        except (RestError, NoPreviousSession, CacheUnavailable) as error:
+            self._failures += 1
+            self._enter(State.DEGRADED, f"{date}: {error}")
+            await self._pause(self._backoff_s(error))
+        else:
+            self._done_at_turn, self._draft, self._failures = turn, None, 0
+            self._enter(State.RUNNING)
+
+    async def _refresh(self, date: str) -> None:
+        """Load a date and put it; on its first load the previous bars go ahead of the rest."""
+        if self._draft is None or self._draft.date != date:
+            self._draft = self._begin(date)
+        draft = self._draft
+        await self._ask_newest(draft, adjusted=True)
+        if draft.previous and date not in self._loaded:
+            await self._store.put(date, draft.rows())
+        await self._ask_rest(draft, adjusted=True)
+        await self._store.put(date, rows := draft.rows())
+        self._missing = draft.missing
+        if not draft.previous:
+            raise NoPreviousSession(draft.missing["prev_day"])
+        self._remember(draft, rows)
+
+    def _begin(self, date: str) -> Draft:
+        return Draft.of(date, self._calendar, self._settings.sessions)
+
+    async def _ask_newest(self, draft: Draft, *, adjusted: bool) -> None:
+        """Ask for the previous session's bars, unless they are there."""
+        if draft.previous:
+            return
+        if not draft.newest:
+            draft.missing["prev_day"] = "the calendar begins with this date"
+            return
+        draft.missing["prev_day"] = f"the provider has no bars of {draft.newest} (yet)"
+        try:
+            bars = await self._rest.grouped_day(draft.newest, adjusted=adjusted)
+        except TryLater:
+            raise
+        except RestError as error:
+            draft.missing["prev_day"] = str(error)
+            return
+        draft.add_session(bars, newest=True)
+        if draft.previous:
+            del draft.missing["prev_day"]
+
+    async def _ask_rest(self, draft: Draft, *, adjusted: bool) -> None:
+        """Ask for free float and older sessions; either may stay empty, and says why."""
+        asked = (("free_float", self._ask_floats), ("avg_volume", self._ask_sessions))
+        for name, ask in asked:
+            draft.missing.pop(name, None)
+            try:
+                await ask(draft, adjusted)
+            except TryLater:
+                raise
+            except RestError as error:
+                draft.missing[name] = str(error)
+
+    async def _ask_floats(self, draft: Draft, _: bool) -> None:
+        if not draft.floats_asked:
+            async for page in self._rest.floats():
+                draft.add_floats(page)
+        draft.floats_asked = True
+
+    async def _ask_sessions(self, draft: Draft, adjusted: bool) -> None:
+        while draft.waiting:
+            bars = await self._rest.grouped_day(draft.waiting[0], adjusted=adjusted)
+            draft.add_session(bars, newest=False)
+            del draft.waiting[0]
+
+    def _remember(self, draft: Draft, rows: Sequence[Reference]) -> None:
+        self._loaded[draft.date] = {
+            "symbols": len(rows),
+            "prev_day": len(draft.previous),
+            "avg_volume": sum(row.avg_volume is not None for row in rows),
+            "free_float": len(draft.floats),
+        }
+        for past in sorted(self._loaded)[:-2]:
+            del self._loaded[past]
+
+    def _due(self) -> tuple[str, str]:
+        """The turn whose load is due, and the session's date that it loads."""
+        turn = self._calendar.trading_date(self._wall_ms() + self._settings.lead_ms)
+        return turn, self._session_from(turn)
+
+    def _session_from(self, date: str) -> str:
+        day = self._calendar.day(date)
+        return day.date if day.is_session else self._calendar.next_session(date).date
+
+    def _is_current(self) -> bool:
+        """Before its turn the coming date will do: nothing trades until then."""
+        current = self._session_from(self._calendar.trading_date(self._wall_ms()))
+        return current in self._loaded or self._due()[1] in self._loaded
+
+    def _backoff_s(self, error: Exception) -> float:
+        settings = self._settings
+        longest_s = min(
+            settings.backoff_s * 2.0 ** min(self._failures - 1, 30), settings.longest_backoff_s
+        )
+        asked_s = error.retry_after_s if isinstance(error, TryLater) else None
+        return max(longest_s * (0.5 + 0.5 * self._jitter()), asked_s or 0.0)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, or less when a command wakes the service."""
+        waits = {
+            asyncio.ensure_future(self._sleep(seconds)),
+            asyncio.ensure_future(self._wake.wait()),
+        }
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            self._wake.clear()
+
+    async def _end_task(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def _enter(self, state: State, reason: str = "") -> None:
+        self._state, self._reason, self._since_ms = state, reason, self._wall_ms()
