@@ -35,13 +35,21 @@ class Delivery(Struct, gc=False, frozen=True):
 
 
 class OutboxStatistics(Struct):
-    """Counts of one producer. ``dropped_*`` are batches that the byte bound pushed out."""
+    """Counts of one producer: published = confirmed + dropped + waiting, in batches.
+
+    ``dropped_*`` are batches that the byte bound pushed out, or that were not confirmed when
+    the queue stopped; ``resent_batches`` those sent again after a lost connection;
+    ``refused_batches`` negative confirms (each is sent again); ``reconnects`` the
+    publisher's connections after its first.
+    """
 
     published_batches: int = 0
     published_events: int = 0
     confirmed_batches: int = 0
     dropped_batches: int = 0
     dropped_events: int = 0
+    resent_batches: int = 0
+    refused_batches: int = 0
     reconnects: int = 0
     waiting_batches: int = 0
     waiting_bytes: int = 0
