@@ -107,7 +107,7 @@ class Bar(Struct, array_like=True, gc=False):
         return self.close_t >= 0
 
 
-def notional(price: float, size: int | float) -> int | float:
+def notional(price: float, size: float) -> int | float:
     """Price x size in millionths, exact for prices of up to six decimals and whole sizes."""
     return int(price * NOTIONAL_SCALE + 0.5) * size
 

@@ -9,7 +9,7 @@ open/close-eligible trade makes no candle.
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from msgspec import Struct, msgpack
+from msgspec import msgpack
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import SECOND_MS, Bar
@@ -88,8 +88,9 @@ class AtomicOhlcEngine:
         if minute is None:
             date = self._calendar.trading_date(start_ms)
             minute = minutes[symbol] = Minute(symbol, start_ms, date=date)
-            minute.gap = any(start < start_ms + MINUTE_MS and start_ms <= end
-                             for start, end in self._gaps)
+            minute.gap = any(
+                start < start_ms + MINUTE_MS and start_ms <= end for start, end in self._gaps
+            )
         self._changed[start_ms, symbol] = minute
         return minute
 

@@ -55,9 +55,7 @@ class Day(Struct, array_like=True, gc=False):
         if bar.close_t >= 0:
             self._merge_prices(bar, session)
         if bar.official_t >= 0 and session in _AFTER_OPEN:
-            self.official = _earlier(
-                self.official, bar.official, bar.official_t, bar.official_q
-            )
+            self.official = _earlier(self.official, bar.official, bar.official_t, bar.official_q)
         if bar.start_ms >= self.start_ms:
             self._merge_second(bar)
 

@@ -18,8 +18,10 @@ class Part(Protocol):
     """One analysis over bars."""
 
     def cut(self, bars: Iterable[Bar], late: Iterable[Bar]) -> None:
-        """A second has ended. ``bars`` are all of that second's, whole; ``late`` holds
-        one bar per trade of an earlier second that came during it."""
+        """Take a second that has ended.
+
+        ``bars`` are all of that second's, whole; ``late`` holds one bar per trade of an earlier second that came during it.
+        """
 
     def clock(self, second_ms: int, day: TradingDay) -> None:
         """Event time now stands in the second that starts at ``second_ms``."""
@@ -34,8 +36,10 @@ class Part(Protocol):
         """Take reference rows in; they never create a row."""
 
     def drain(self, unfinished: Sequence[Bar]) -> Changes:
-        """What changed since the last drain; ``unfinished`` are the bars of the current
-        second that did. They are for display: the next cut brings them again, whole."""
+        """What changed since the last drain.
+
+        ``unfinished`` are the bars of the current second that did. They are for display: the next cut brings them again, whole.
+        """
 
     def renew(self) -> None:
         """Make the next drain write everything."""

@@ -73,7 +73,7 @@ class TradeFold:
             else:
                 self._fold((event,))  # type: ignore[arg-type]
 
-    def _fold(self, trades: Iterable[Trade]) -> None:
+    def _fold(self, trades: Iterable[Trade]) -> None:  # noqa: C901  # one loop, no calls
         cut_ms, find, effects = self._clock.cut_ms, self._current.get, self._effects
         for trade in trades:
             t = trade.timestamp_ms
@@ -114,9 +114,7 @@ class TradeFold:
             if bar.open_t < 0:
                 bar.open, bar.open_t, bar.open_q = price, t, q  # type: ignore[assignment]
 
-    def _add(
-        self, bar: Bar, remember: Callable[[int], None], trade: Trade, effects: int
-    ) -> None:
+    def _add(self, bar: Bar, remember: Callable[[int], None], trade: Trade, effects: int) -> None:
         if trade.price <= 0:
             self.skipped["bad_price"] += 1
             return

@@ -48,9 +48,7 @@ class Changes(Struct, array_like=True):
 
     def __bool__(self) -> bool:
         """False when a flush would write nothing but the place."""
-        return any(
-            (self.rows, self.removed, self.boards, self.items, self.gaps, self.private)
-        )
+        return any((self.rows, self.removed, self.boards, self.items, self.gaps, self.private))
 
 
 class Published(Struct, array_like=True):

@@ -41,11 +41,16 @@ FEEDS: tuple[Feed, ...] = (
 PRIVATE_TTL_S = 4 * DAY_S
 """Private state lives as long as the rows that it continues."""
 
+MINUTES_TTL_S = 7_200
+"""Except the exact sums of minutes, which can change for a quarter of an hour."""
+
 _BY_FAMILY = {feed.family: feed for feed in FEEDS}
 
 
 def ttl_s(name: str) -> int:
     """TTL in seconds of a hash or sorted set, from its name without the shard's tag."""
+    if name.startswith("private:minutes:"):
+        return MINUTES_TTL_S
     feed = _BY_FAMILY.get(name.partition(":")[0])
     return feed.ttl_s if feed else PRIVATE_TTL_S
 

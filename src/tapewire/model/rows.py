@@ -50,8 +50,9 @@ class QuoteRecord(Struct, array_like=True, gc=False):
 
 
 class Candle(Struct, array_like=True, gc=False):
-    """One candle as stored. ``closed`` when event time passed its end by the grace;
-    ``revision`` counts amendments after that; ``gap`` when events are missing from it.
+    """One candle as stored.
+
+    ``closed`` when event time passed its end by the grace; ``revision`` counts amendments after that; ``gap`` when events are missing from it.
     """
 
     start_ms: int
@@ -70,7 +71,7 @@ class Candle(Struct, array_like=True, gc=False):
 NOTIONAL_SCALE = 1_000_000
 
 
-def vwap(notional: int | float, volume: int | float) -> float | None:
+def vwap(notional: float, volume: float) -> float | None:
     """Price from a sum of price x size in millionths and a sum of sizes."""
     return notional / (volume * NOTIONAL_SCALE) if volume else None
 

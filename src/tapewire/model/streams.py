@@ -25,7 +25,7 @@ class Shard(NamedTuple):
     """One shard of a stream: the unit of ownership."""
 
     stream: Stream
-    index: int
+    index: int  # type: ignore[assignment]  # a shard is not searched like a tuple
 
     @property
     def name(self) -> str:

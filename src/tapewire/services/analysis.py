@@ -1,0 +1,101 @@
+"""Which analyzers fold which stream: the settings' choices turned into folds.
+
+Quote records and boards fold ``QUOTE_SOURCE`` (``auto``: aggregates where subscribed, else
+trades); candles fold trades where subscribed, else aggregates. Of ``A`` and ``AM`` only
+``A`` counts (architecture section 4).
+"""
+
+from collections.abc import Callable, Collection, Sequence
+
+from msgspec import Struct
+
+from tapewire.analyzers.aggregates import AggregateFold
+from tapewire.analyzers.bars import SECOND_MS
+from tapewire.analyzers.candles import GRACE_MS, MINUTE_MS, AtomicOhlcEngine
+from tapewire.analyzers.leaderboard import LeaderboardAnalyzer
+from tapewire.analyzers.part import Part
+from tapewire.analyzers.quotes import QuoteRecords
+from tapewire.analyzers.trades import TradeFold
+from tapewire.market.conditions import ConditionTable
+from tapewire.market.sessions import SessionCalendar
+from tapewire.model.streams import Shard, Stream
+from tapewire.services.shard_state import TimedAnalyzer
+
+
+class Analysis(Struct, frozen=True, kw_only=True):
+    """What is folded from what.
+
+    ``topics`` are the subscribed prefixes (``T``, ``A``, ``AM``, ...); ``quote_source`` is
+    ``auto``, ``aggregate`` or ``trades``; ``candle_conditions`` is ``massive`` or ``regular``.
+    """
+
+    topics: frozenset[str]
+    quote_source: str = "auto"
+    candle_conditions: str = "massive"
+    grace_ms: int = GRACE_MS
+    exchange: str = "XNYS"
+
+    @classmethod
+    def of(cls, subscriptions: Collection[str], **choices: object) -> "Analysis":
+        """From subscriptions such as ``T.*`` and ``AM.AAPL``."""
+        topics = frozenset(topic.partition(".")[0] for topic in subscriptions)
+        return cls(topics=topics, **choices)  # type: ignore[arg-type]
+
+    @property
+    def quotes_from(self) -> Stream:
+        """The stream behind quote records and boards."""
+        if self.quote_source != "auto":
+            return Stream(self.quote_source)
+        return Stream.AGGREGATE if self.topics & {"A", "AM"} else Stream.TRADES
+
+    @property
+    def candles_from(self) -> Stream:
+        """The stream behind candles."""
+        return Stream.TRADES if "T" in self.topics else Stream.AGGREGATE
+
+    @property
+    def bar_ms(self) -> int:
+        """Length of the aggregates that count."""
+        return MINUTE_MS if "AM" in self.topics and "A" not in self.topics else SECOND_MS
+
+    def maker(self) -> Callable[[Shard], Sequence[TimedAnalyzer]]:
+        """A function that builds fresh analyzers for one ownership of a shard."""
+        calendar = SessionCalendar.load(self.exchange)
+
+        def make(shard: Shard) -> Sequence[TimedAnalyzer]:
+            fold = _FOLDS.get(shard.stream)
+            return fold(self, calendar) if fold else ()
+
+        return make
+
+    def _quotes(self, stream: Stream) -> list[Part]:
+        if self.quotes_from is not stream:
+            return []
+        quotes = QuoteRecords()
+        return [quotes, LeaderboardAnalyzer(quotes)]
+
+    def _candles(self, stream: Stream, calendar: SessionCalendar) -> list[Part]:
+        if self.candles_from is not stream:
+            return []
+        return [AtomicOhlcEngine(calendar, grace_ms=self.grace_ms)]
+
+    def fold_trades(self, calendar: SessionCalendar) -> Sequence[TimedAnalyzer]:
+        """One fold; two where candles count other trades than quote records do."""
+        quotes = self._quotes(Stream.TRADES)
+        candles = self._candles(Stream.TRADES, calendar)
+        if self.candle_conditions == "massive" or not candles:
+            return [TradeFold(calendar, [*quotes, *candles])]
+        conditions = ConditionTable.named(self.candle_conditions)
+        folds = [TradeFold(calendar, candles, conditions, name="candle_trades")]
+        return [TradeFold(calendar, quotes), *folds] if quotes else folds
+
+    def fold_aggregates(self, calendar: SessionCalendar) -> Sequence[TimedAnalyzer]:
+        """One fold of the provider's bars."""
+        parts = [*self._quotes(Stream.AGGREGATE), *self._candles(Stream.AGGREGATE, calendar)]
+        return [AggregateFold(calendar, parts, self.bar_ms)] if parts else ()
+
+
+_FOLDS: dict[Stream, Callable[[Analysis, SessionCalendar], Sequence[TimedAnalyzer]]] = {
+    Stream.TRADES: Analysis.fold_trades,
+    Stream.AGGREGATE: Analysis.fold_aggregates,
+}

@@ -1,0 +1,429 @@
+"""MassiveDataProcessor: owns shards, folds their batches, flushes what changed.
+
+Ownership (architecture decision 3): attach to a shard's queue; with the first delivery
+claim, restore, fold; every 100 ms one fenced flush, then acknowledge. It ends when the
+channel closes or a newer owner is met: memory is dropped and the shard attached anew.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+
+from tapewire.caches.cache import (
+    CacheUnavailable,
+    Fenced,
+    Place,
+    StoreLostWrites,
+    WidgetCache,
+)
+from tapewire.model.changes import Changes
+from tapewire.model.rows import Reference
+from tapewire.model.streams import Shard
+from tapewire.queues.queue import ChannelClosed, Consumer, Delivery, Queue, QueueError
+from tapewire.runtime.service import Report, State
+from tapewire.services.shard_state import Decode, ShardState, TimedAnalyzer
+
+_log = logging.getLogger(__name__)
+
+STAND_BY_S: Final = 3.0
+"""How long after its own shards a processor attaches to the others."""
+
+RETRY_S: Final = 0.2
+"""Wait before a refused attachment or an unavailable cache is tried again."""
+
+PRIVATE: Final = "private:"
+
+
+class References(Protocol):
+    """Reference rows: what is there now, and word of what changes."""
+
+    async def snapshot(self) -> Sequence[Reference]:
+        """All rows of the current dates."""
+
+
+class ProcessorOptions(Struct, frozen=True, kw_only=True):
+    """How a processor runs. ``index`` of ``processors`` says which shards are its own.
+
+    ``live`` lets quiet shards' clocks run at wall speed; a replay must not.
+    """
+
+    instance: str = "0"
+    index: int = 0
+    processors: int = 1
+    flush_s: float = 0.1
+    prefetch: int = 500
+    live: bool = True
+
+
+class ShardOwner:
+    """One ownership of one shard, from the first delivery to the closed channel."""
+
+    def __init__(
+        self,
+        state: ShardState,
+        consumer: Consumer,
+        cache: WidgetCache,
+        options: ProcessorOptions,
+        now_ms: Callable[[], float],
+    ) -> None:
+        self.state = state
+        self.place: Place | None = None
+        self.flushes = 0
+        self.cache_failures = 0
+        self.flush_s = 0.0
+        self._consumer = consumer
+        self._cache = cache
+        self._options = options
+        self._now_ms = now_ms
+        self._taken_tag = 0
+        self._acknowledged_tag = 0
+        self._unflushed = False
+        self.cache_gone = False
+        self._leaving = asyncio.Event()
+        self._left = asyncio.Event()
+        self._folding: asyncio.Task[None] | None = None
+
+    async def run(self, first: Sequence[Delivery], references: Sequence[Reference]) -> None:
+        """Claim, restore, then fold and flush until the channel closes or it is fenced.
+
+        Returns after ``leave``, with everything flushed and acknowledged.
+        """
+        try:
+            await self._claim()
+            self.state.refer(references)
+            async with asyncio.TaskGroup() as tasks:
+                self._folding = tasks.create_task(self._fold(first))
+                tasks.create_task(self._flush_regularly())
+        finally:
+            self._left.set()
+
+    async def leave(self) -> None:
+        """Stop folding, flush and acknowledge; ``run`` returns and the channel may close."""
+        self._leaving.set()
+        if self._folding:
+            self._folding.cancel()
+        await self._left.wait()
+
+    async def _claim(self) -> None:
+        """Take the shard over; waits for a cache that is away, since nothing is lost by it."""
+        while True:
+            try:
+                await self._claim_once()
+                return
+            except CacheUnavailable as error:
+                self._note_failure(error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _claim_once(self) -> None:
+        name, state = self.state.shard.name, self.state
+        claim = await self._cache.claim(name)
+        first = await self._fetch(state.first_hashes())
+        private = first | await self._fetch(state.further_hashes(first))
+        state.restore(claim.positions, private)
+        self.place = claim.place
+
+    async def _fetch(self, names: Sequence[str]) -> dict[str, dict[str, bytes]]:
+        hashes = {PRIVATE + name: None for name in names}
+        found = await self._cache.fetch(self.state.shard.name, hashes)
+        return {name.removeprefix(PRIVATE): values for name, values in found.items()}
+
+    async def _fold(self, deliveries: Sequence[Delivery]) -> None:
+        while True:
+            for delivery in deliveries:
+                self.state.take(delivery.body)
+                self._taken_tag = delivery.tag
+                self._unflushed = True
+                await asyncio.sleep(0)
+            await self._make_room()
+            deliveries = await self._consumer.receive()
+
+    async def _make_room(self) -> None:
+        """While the cache is away, acknowledge the older half rather than stop folding."""
+        waiting = self._taken_tag - self._acknowledged_tag
+        if self.cache_gone and waiting >= self._options.prefetch - 1:
+            await self._acknowledge(self._acknowledged_tag + waiting // 2)
+
+    async def _acknowledge(self, up_to: int) -> None:
+        if up_to > self._acknowledged_tag:
+            await self._consumer.acknowledge(up_to)
+            self._acknowledged_tag = up_to
+
+    async def _flush_regularly(self) -> None:
+        while not self._leaving.is_set():
+            started = time.perf_counter()
+            self.state.tick(self._now_ms())
+            await self.flush()
+            self.flush_s = time.perf_counter() - started
+            await self._pause(max(0.001, self._options.flush_s - self.flush_s))
+        await self.flush()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._leaving.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def flush(self) -> None:
+        """Write what changed, then acknowledge what it covers."""
+        tag, changes = self._taken_tag, self.state.drain()
+        if not changes and not self._unflushed:
+            return
+        self._unflushed = False
+        positions = self.state.positions.pack()
+        await self._write(positions, changes)
+        self.flushes += 1
+        await self._acknowledge(tag)
+
+    async def _write(self, positions: Mapping[str, bytes], changes: Changes) -> None:
+        """One flush, sent again until there is an answer; Fenced ends the ownership."""
+        assert self.place is not None
+        while True:
+            try:
+                name = self.state.shard.name
+                self.place = await self._cache.flush(name, self.place, positions, changes)
+                self.cache_gone = False
+                return
+            except CacheUnavailable as error:
+                self._note_failure(error)
+                await asyncio.sleep(RETRY_S)
+            except StoreLostWrites as error:
+                _log.warning("%s: %s; writing every row again", self.state.shard.name, error)
+                positions, changes = await self._begin_again(changes)
+
+    async def _begin_again(self, lost: Changes) -> tuple[dict[str, bytes], Changes]:
+        """Claim again after the store lost writes: the next flush carries everything."""
+        claim = await self._cache.claim(self.state.shard.name)
+        self.place = claim.place
+        self.state.renew()
+        lost.merge(self.state.drain())
+        return self.state.positions.pack(), lost
+
+    def _note_failure(self, error: CacheUnavailable) -> None:
+        if not self.cache_gone:
+            _log.warning("%s: %s; folding on and trying again", self.state.shard.name, error)
+        self.cache_gone = True
+        self.cache_failures += 1
+
+
+class MassiveDataProcessor:
+    """A service that owns its shards and stands by for the others'.
+
+    ``make_analyzers`` builds fresh analyzers for each ownership of a shard; ``homes_up``
+    tells the indices of the processors that have been up for 5 s.
+    """
+
+    name = "processor"
+
+    def __init__(
+        self,
+        queue: Queue,
+        cache: WidgetCache,
+        references: References,
+        shards: Sequence[Shard],
+        make_analyzers: Callable[[Shard], Sequence[TimedAnalyzer]],
+        decode: Decode,
+        options: ProcessorOptions,
+        now_ms: Callable[[], float] = lambda: time.time() * 1000,
+        homes_up: Callable[[], Awaitable[Collection[int]]] | None = None,
+    ) -> None:
+        self._queue = queue
+        self._cache = cache
+        self._references = references
+        self._shards = tuple(shards)
+        self._make_analyzers = make_analyzers
+        self._decode = decode
+        self._options = options
+        self._now_ms = now_ms
+        self._homes_up = homes_up or _nobody
+        self._owners: dict[Shard, ShardOwner] = {}
+        self._consumers: dict[Shard, Consumer] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._state = State.STARTING
+        self._since_ms = int(now_ms())
+        self._takeovers: Counter[str] = Counter()
+        self._folded_before = 0
+        self._rates = RateMeter()
+        self._failed: asyncio.Future[None] | None = None
+
+    async def start(self) -> None:
+        """Attach to every shard: its own now, the others as stand-by 3 s later."""
+        await self._queue.start()
+        await self._queue.declare(self._shards)
+        self._failed = asyncio.get_running_loop().create_future()
+        for shard in self._shards:
+            self._watch(asyncio.create_task(self._hold(shard), name=f"hold {shard.name}"))
+        if self._options.processors > 1:
+            self._watch(asyncio.create_task(self._give_back(), name="give back"))
+        self._state = State.RUNNING
+
+    def _watch(self, task: "asyncio.Task[None]") -> None:
+        task.add_done_callback(self._on_done)
+        self._tasks.append(task)
+
+    def is_home(self, shard: Shard) -> bool:
+        """Whether this processor is the shard's own."""
+        return shard.index % self._options.processors == self._options.index
+
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if error and self._failed and not self._failed.done():
+            self._state = State.FAILED
+            self._failed.set_exception(error)
+
+    async def wait(self) -> None:
+        """Return never by itself; raise what ended a shard's task."""
+        assert self._failed is not None
+        await self._failed
+
+    async def _hold(self, shard: Shard) -> None:
+        if not self.is_home(shard):
+            await asyncio.sleep(STAND_BY_S)
+        while self._state is not State.DRAINING:
+            pause_s = RETRY_S
+            try:
+                await self._own(shard)
+                pause_s = STAND_BY_S  # handed over: let the shard's own processor have it
+            except* ChannelClosed:
+                _log.info("%s: the channel closed; attaching again", shard.name)
+            except* QueueError as errors:
+                _log.warning("%s: %s", shard.name, errors.exceptions[0])
+            except* Fenced as errors:
+                _log.warning("%s: %s; memory dropped", shard.name, errors.exceptions[0])
+            self._forget(shard)
+            await asyncio.sleep(pause_s)
+
+    async def _own(self, shard: Shard) -> None:
+        consumer = await self._queue.consume(shard)
+        self._consumers[shard] = consumer
+        try:
+            first = await consumer.receive()
+            state = ShardState(
+                shard, self._make_analyzers(shard), self._decode, live=self._options.live
+            )
+            owner = ShardOwner(state, consumer, self._cache, self._options, self._now_ms)
+            self._owners[shard] = owner
+            self._takeovers[shard.name] += 1
+            await owner.run(first, await self._references.snapshot())
+        finally:
+            await consumer.close()
+
+    def _forget(self, shard: Shard) -> None:
+        owner = self._owners.pop(shard, None)
+        if owner:
+            self._folded_before += owner.state.counts.folded
+        self._consumers.pop(shard, None)
+
+    def refer(self, references: Sequence[Reference]) -> None:
+        """Give changed reference rows to every owned shard."""
+        for owner in self._owners.values():
+            owner.state.refer(references)
+
+    async def hand_over(self, shard: Shard) -> None:
+        """Flush, acknowledge, close the channel: another processor takes the shard at once."""
+        owner = self._owners.get(shard)
+        if owner:
+            await owner.leave()
+
+    async def _give_back(self) -> None:
+        """Hand shards over whose own processor has been up for a while."""
+        while True:
+            await asyncio.sleep(1.0)
+            up = await self._homes_up()
+            for shard in list(self._owners):
+                if not self.is_home(shard) and shard.index % self._options.processors in up:
+                    _log.info("%s: giving it back to its own processor", shard.name)
+                    await self.hand_over(shard)
+
+    async def drain(self) -> None:
+        """Hand every shard over."""
+        self._state = State.DRAINING
+        for shard in list(self._owners):
+            await self.hand_over(shard)
+
+    async def stop(self) -> None:
+        """Close everything."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._queue.stop()
+        self._state = State.STOPPED
+
+    @property
+    def owned(self) -> dict[str, ShardState]:
+        """The states of the shards that this processor owns now, by shard name."""
+        return {shard.name: owner.state for shard, owner in self._owners.items()}
+
+    def report(self) -> Report:
+        """Figures of the owned shards."""
+        states = [owner.state for owner in self._owners.values()]
+        now_ms = self._now_ms()
+        folded = self._folded_before + sum(state.counts.folded for state in states)
+        newest = max((state.second_ms for state in states), default=-1)
+        drops: Counter[str] = Counter()
+        for state in states:
+            drops.update(state.skips())
+        failing = any(owner.cache_gone for owner in self._owners.values())
+        return Report(
+            service=self.name,
+            instance=self._options.instance,
+            state=State.DEGRADED if failing else self._state,
+            healthy=self._state is State.RUNNING and not failing,
+            since_ms=self._since_ms,
+            rates={"events": self._rates.measure(folded, now_ms)},
+            lag_ms=now_ms - newest if newest >= 0 else None,
+            gaps={state.shard.name: state.lost for state in states},
+            drops=dict(drops),
+            detail=self._detail(),
+            reason="the widget data cache does not answer" if failing else "",
+        )
+
+    def _detail(self) -> dict[str, Any]:
+        return {
+            "shards": {
+                shard.name: {
+                    "place": str(owner.place),
+                    "flushes": owner.flushes,
+                    "flush_ms": round(owner.flush_s * 1000, 2),
+                    "applied": owner.state.applied,
+                    "folded": owner.state.counts.folded,
+                    "lost": owner.state.lost,
+                    "duplicates": owner.state.counts.duplicates,
+                    "batches": owner.state.counts.batches,
+                    "ended": owner.state.ended,
+                }
+                for shard, owner in self._owners.items()
+            },
+            "takeovers": dict(self._takeovers),
+        }
+
+    async def command(self, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``hand_over`` {shard}: give a shard to whoever stands by."""
+        if name != "hand_over":
+            raise ValueError(f"unknown command {name!r}; known: hand_over")
+        shard = Shard.parse(str(arguments.get("shard", "")))
+        await self.hand_over(shard)
+        return {"handed_over": shard.name}
+
+
+async def _nobody() -> Collection[int]:
+    return ()
+
+
+class RateMeter:
+    """Events a second between two looks."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._at_ms = 0.0
+
+    def measure(self, count: int, now_ms: float) -> float:
+        """Rate since the last call; 0 at the first."""
+        seconds = (now_ms - self._at_ms) / 1000 if self._at_ms else 0.0
+        rate = (count - self._count) / seconds if seconds > 0 else 0.0
+        self._count, self._at_ms = count, now_ms
+        return round(rate, 1)

@@ -1,0 +1,251 @@
+"""One shard's folding, without I/O: deliveries in, one flush's worth of changes out.
+
+Judges each batch by its position, puts ``Gap`` and ``Clock`` into the list of events,
+hands it to the shard's analyzers, and counts. ``services/processor.py`` does the waiting.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from tapewire.analyzers.analyzer import Analyzer, Hashes
+from tapewire.model.batch import Batch, decode_batch
+from tapewire.model.changes import Changes
+from tapewire.model.events import Aggregate, Clock, Event, Gap
+from tapewire.model.positions import Missing, Position, Positions, Verdict
+from tapewire.model.rows import Reference
+from tapewire.model.streams import Shard
+
+PROGRESS: Final = "progress"
+"""Private hash that says how far a replay is: field ``ended``."""
+
+
+class Decoded(Protocol):
+    """What a provider's ``decode`` gives."""
+
+    @property
+    def events(self) -> list[Event]:
+        """The events that could be read, in order."""
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """How many could not, by reason."""
+
+
+Decode = Callable[[Batch], Decoded]
+
+
+class TimedAnalyzer(Analyzer, Protocol):
+    """An analyzer that says where its event time stands and what it skipped."""
+
+    skipped: Counter[str]
+
+    @property
+    def second_ms(self) -> int:
+        """Start of the current second of event time, -1 before the first event."""
+
+
+class Counts(msgspec.Struct):
+    """What one owner saw of a shard since it claimed it."""
+
+    batches: int = 0
+    events: int = 0
+    folded: int = 0
+    duplicates: int = 0
+    old_epochs: int = 0
+    undecodable: int = 0
+    lost: int = 0
+    gaps: int = 0
+
+
+class ShardState:
+    """The memory of one shard's owner."""
+
+    def __init__(
+        self, shard: Shard, analyzers: Sequence[TimedAnalyzer], decode: Decode, *, live: bool = True
+    ) -> None:
+        self.shard = shard
+        self.analyzers = analyzers
+        self.positions = Positions()
+        self.counts = Counts()
+        self.skipped: Counter[str] = Counter()
+        self.ended = False
+        self.received_ns = 0
+        self._decode = decode
+        self._live = live
+        self._gaps: list[Gap] = []
+        self._open_gap: Gap | None = None
+        self._quiet_since_ms: float | None = None
+        self._quiet_second_ms = -1
+        self._newest_ms = 0
+        self._ending_unwritten = False
+
+    @property
+    def second_ms(self) -> int:
+        """Start of the shard's current second of event time, -1 before the first event."""
+        return max((analyzer.second_ms for analyzer in self.analyzers), default=-1)
+
+    def take(self, body: bytes) -> None:
+        """Fold one delivery if its position allows; count it whatever happens."""
+        try:
+            batch = decode_batch(body)
+        except msgspec.MsgspecError:
+            self.counts.undecodable += 1
+            return
+        self.counts.batches += 1
+        verdict, missing = self.positions.accept(batch)
+        if verdict is Verdict.DUPLICATE:
+            self.counts.duplicates += batch.count > 0
+        elif verdict is Verdict.OLD_EPOCH:
+            self.counts.old_epochs += 1
+        else:
+            self._fold(batch, missing)
+
+    def _fold(self, batch: Batch, missing: Missing | None) -> None:
+        decoded = self._decode(batch) if batch.count else None
+        events: list[Event] = decoded.events if decoded else []
+        marks = self._marks(batch, missing, events)
+        if decoded:
+            self.counts.events += batch.count
+            self.counts.folded += len(events)
+            self.skipped.update(decoded.skipped)
+            self.received_ns = batch.received_ns
+            self._quiet_since_ms = None
+            if events:
+                self._newest_ms = max(self._newest_ms, event_ms(events[-1]))
+        self._apply([*marks, *events] if marks else events)
+        if batch.ending:
+            self._apply([Clock(max(self.second_ms, 0), final=True)])
+            self.ended = self._ending_unwritten = True
+
+    def _apply(self, events: Sequence[Event]) -> None:
+        if events:
+            for analyzer in self.analyzers:
+                analyzer.apply(events)
+
+    def _marks(self, batch: Batch, missing: Missing | None, events: Sequence[Event]) -> list[Event]:
+        """Gaps to put before the events: a loss seen now, or one whose end is now known."""
+        until_ms = event_ms(events[0]) if events else None
+        marks: list[Event] = []
+        if self._open_gap and until_ms is not None:
+            marks.append(self._record(_continued(self._open_gap, until_ms)))
+            self._open_gap = None
+        if missing:
+            gap = self._gap(batch, missing, until_ms)
+            self.counts.lost += gap.events or 0
+            self.counts.gaps += 1
+            marks.append(self._record(gap))
+            if until_ms is None:
+                self._open_gap = gap
+        return marks
+
+    def _gap(self, batch: Batch, missing: Missing, until_ms: int | None) -> Gap:
+        from_ms = max(self._newest_ms, self.second_ms, 0)
+        return Gap(
+            self.shard.name,
+            batch.producer,
+            batch.epoch,
+            missing.from_offset,
+            missing.to_offset,
+            missing.events,
+            from_ms,
+            from_ms if until_ms is None else max(from_ms, until_ms),
+            missing.reason,
+        )
+
+    def _record(self, gap: Gap) -> Gap:
+        self._gaps.append(gap)
+        return gap
+
+    def tick(self, now_ms: float) -> None:
+        """Let a quiet shard's clock run on at wall speed (not in a replay)."""
+        if not self._live or self.second_ms < 0:
+            return
+        if self._quiet_since_ms is None:
+            self._quiet_since_ms, self._quiet_second_ms = now_ms, self.second_ms
+            return
+        clock_ms = self._quiet_second_ms + int(now_ms - self._quiet_since_ms)
+        if clock_ms >= self.second_ms + 1000:
+            self._apply([Clock(clock_ms)])
+
+    def refer(self, references: Iterable[Reference]) -> None:
+        """Give reference rows to the analyzers."""
+        rows = list(references)
+        for analyzer in self.analyzers:
+            analyzer.refer(rows)
+
+    def drain(self) -> Changes:
+        """Everything that changed since the last drain."""
+        changes = Changes()
+        for analyzer in self.analyzers:
+            changes.merge(analyzer.drain())
+        changes.gaps, self._gaps = self._gaps, []
+        if self._ending_unwritten:
+            changes.private[PROGRESS] = {"ended": b"1"}
+            self._ending_unwritten = False
+        return changes
+
+    def renew(self) -> None:
+        """Make the next drain write everything."""
+        for analyzer in self.analyzers:
+            analyzer.renew()
+        self._ending_unwritten = self.ended
+
+    def first_hashes(self) -> list[str]:
+        """Private hashes to read first when restoring."""
+        return [PROGRESS, *(name for a in self.analyzers for name in a.first_hashes())]
+
+    def further_hashes(self, private: Hashes) -> list[str]:
+        """Private hashes to read next."""
+        return [name for a in self.analyzers for name in a.further_hashes(private)]
+
+    def restore(self, positions: Mapping[str, bytes], private: Hashes) -> None:
+        """Continue where the last flush of the earlier owner stands."""
+        self.positions = Positions.unpack(dict(positions))
+        self.ended = "ended" in private.get(PROGRESS, {})
+        for analyzer in self.analyzers:
+            analyzer.restore(private)
+
+    def skips(self) -> dict[str, int]:
+        """Events not applied, by reason: undecodable ones and those the folds refused."""
+        total = Counter(self.skipped)
+        for analyzer in self.analyzers:
+            total.update(analyzer.skipped)
+        return dict(total)
+
+    @property
+    def lost(self) -> int:
+        """Events taken in upstream that never arrived, in the producers' current epochs."""
+        return sum(position.lost for position in self._positions())
+
+    @property
+    def applied(self) -> int:
+        """Events up to which this shard is complete or knows what it lost."""
+        return sum(position.applied for position in self._positions())
+
+    def _positions(self) -> Iterable[Position]:
+        return self.positions.by_producer.values()
+
+
+def event_ms(event: Event) -> int:
+    """The time of an event on its shard's clock: a bar counts as the end of its span."""
+    if isinstance(event, Aggregate):
+        return int(event.end_timestamp) - 1
+    return int(event.to_ms if isinstance(event, Gap) else event.timestamp_ms)
+
+
+def _continued(gap: Gap, until_ms: int) -> Gap:
+    """The part of a gap that became known when the next event came: no events of its own."""
+    return Gap(
+        gap.shard,
+        gap.producer,
+        gap.epoch,
+        gap.to_offset,
+        gap.to_offset,
+        0,
+        gap.to_ms,
+        max(gap.to_ms, until_ms),
+        gap.reason,
+    )
