@@ -337,3 +337,22 @@ def _is_sound(symbol: str, skipped: Counter[str]) -> bool:
         _sound_symbols.clear()
     _sound_symbols.add(symbol)
     return True
+
+
+class _Times(Struct, gc=False):
+    """The times of any event: ``t``, or a bar's end."""
+
+    t: float = 0
+    e: float = 0
+
+
+_times = msgspec.json.Decoder(list[_Times]).decode
+
+
+def newest_ms(payload: bytes) -> int | None:
+    """Event time in ms of the last of some events; None where it cannot be told."""
+    try:
+        last = _times(b"[" + payload + b"]")[-1]
+        return milliseconds(last.e or last.t)
+    except (*UNREADABLE, BadValueError, IndexError):
+        return None
