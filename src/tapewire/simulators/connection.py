@@ -59,6 +59,8 @@ class Account:
     """What the key's owner may do, and what the server does to those who do more."""
 
     refused_topics: frozenset[str] = ADD_ONS
+    refused_calls: frozenset[str] = frozenset()
+    """Paths of REST calls that answer 403; a path covers those below it."""
     max_connections: int = 1
     on_excess: Excess = Excess.KILL_OLDEST
     auth_timeout_s: float = 10.0

@@ -243,6 +243,8 @@ _TOPICS: Final = {"trade": "T", "quote": "Q"}
 class LeanSource:
     """Recorded trades and quotes of one or more tickers, day after day."""
 
+    whole_frames = False
+
     def __init__(self, path: Path) -> None:
         self.name = f"lean:{path}"
         files, bars = _find(path)

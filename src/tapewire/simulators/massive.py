@@ -28,6 +28,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 
+from aiohttp import web
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
@@ -41,6 +42,7 @@ from tapewire.simulators.faults import (
     NOT_AN_ARRAY,
     Fault,
 )
+from tapewire.simulators.massive_rest import RestSide
 from tapewire.simulators.pacing import Speed
 from tapewire.simulators.player import Audience, Player
 from tapewire.simulators.sources import MergedSources, Source
@@ -53,9 +55,10 @@ class MassiveSimulator:
     """A provider of one's own on ``host``, on free ports unless given.
 
     ``key`` is the only one that may log in; without it any that is not empty may. ``account``
-    holds the limits and switches of the one account there is. ``speed`` is ``max``, ``original``, ``xN`` or ``N/s``. Frames hold at most
-    ``max_frame_events`` and ``max_frame_bytes`` (the provider publishes no bound). ``tls`` makes
-    it ``wss``; ``ping_interval_s`` turns the protocol's own pings on.
+    holds the limits and switches of the one account there is. ``speed`` is ``max``,
+    ``original``, ``xN`` or ``N/s``. Frames hold at most ``max_frame_events`` and
+    ``max_frame_bytes`` (the provider publishes no bound). ``tls`` makes it ``wss``;
+    ``ping_interval_s`` turns the protocol's own pings on.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class MassiveSimulator:
         faults: Sequence[str] = (),
         host: str = "127.0.0.1",
         port: int = 0,
+        rest_port: int = 0,
         max_frame_events: int = 500,
         max_frame_bytes: int = 65_536,
         ping_interval_s: float | None = None,
@@ -80,7 +84,7 @@ class MassiveSimulator:
         self.statistics = Statistics()
         self.finished = asyncio.Event()
         self._once = once
-        self._host, self._port = host, port
+        self._host, self._port, self._rest_port = host, port, rest_port
         self._tls = tls
         self._ping_interval_s = ping_interval_s
         self._audience = Audience()
@@ -96,6 +100,15 @@ class MassiveSimulator:
             max_frame_events=max_frame_events,
             max_frame_bytes=max_frame_bytes,
         )
+        self._rest = RestSide(
+            self.source.reference,
+            key=key,
+            account=self.account,
+            statistics=self.statistics,
+            now_ms=lambda: self._player.event_ms,
+            inject=self.inject,
+        )
+        self._rest_runner: web.AppRunner | None = None
         for fault in map(Fault.parse, faults):
             self._plan(fault)
 
@@ -111,8 +124,26 @@ class MassiveSimulator:
         """``ws://host:port``; clients append ``/stocks``."""
         return f"{'wss' if self._tls else 'ws'}://{self._host}:{self.port}"
 
+    @property
+    def rest_url(self) -> str:
+        """``http://host:port`` of the REST side, once started."""
+        if self._rest_runner is None or not self._rest_runner.addresses:
+            raise RuntimeError("the simulator has no REST port yet; call start() first")
+        return f"http://{self._host}:{self._rest_runner.addresses[0][1]}"
+
     async def start(self) -> None:
-        """Listen; OSError when a port is taken."""
+        """Listen on both ports; OSError, and nothing left behind, when one is taken."""
+        self._rest_runner = web.AppRunner(self._rest.application(), access_log=None)
+        await self._rest_runner.setup()
+        try:
+            await web.TCPSite(self._rest_runner, self._host, self._rest_port).start()
+            await self._listen()
+        except OSError:
+            await self._rest_runner.cleanup()
+            raise
+        self._playing = asyncio.create_task(self._play(), name="simulator")
+
+    async def _listen(self) -> None:
         self._server = await serve(
             self._attend,
             self._host,
@@ -123,7 +154,6 @@ class MassiveSimulator:
             close_timeout=1,
             ssl=self._tls,
         )
-        self._playing = asyncio.create_task(self._play(), name="simulator")
 
     async def stop(self) -> None:
         """End the stream and close every connection with 1001; what the stream raised is raised."""
@@ -133,6 +163,8 @@ class MassiveSimulator:
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
+        if self._rest_runner is not None:
+            await self._rest_runner.cleanup()
         if self._playing is not None:
             self._playing.cancel()
             with suppress(asyncio.CancelledError):
@@ -153,7 +185,7 @@ class MassiveSimulator:
         if fault.name in LOGIN_FAULTS and fault.after == 0:
             self._login_faults.append(fault.name)
         else:
-            self._player.script.add(fault)
+            self._player.plan(fault)
 
     def _strike(self, name: str) -> None:
         """Make a connection fault happen to all who listen, or prepare one for the next login."""

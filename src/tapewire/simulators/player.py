@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 
 from tapewire.simulators.connection import Connection
-from tapewire.simulators.faults import EVENT_FAULTS, FaultError, FaultScript, Tampering
+from tapewire.simulators.faults import EVENT_FAULTS, Fault, FaultError, FaultScript, Tampering
 from tapewire.simulators.pacing import Pace, Speed, SpeedKind
-from tapewire.simulators.sources import WHOLE_FRAME, Slice, Source
+from tapewire.simulators.sources import Slice, Source
 from tapewire.simulators.statistics import Statistics
 
 _MAX_QUEUED_BYTES = 256 * 1024
@@ -69,7 +69,9 @@ class Player:
         self._strike = strike
         self._max_frame_bytes = max_frame_bytes
         self._tampering = Tampering()
-        self.script = FaultScript()
+        self._script = FaultScript()
+        self.event_ms = 0
+        """The time of the last event that was due; 0 before the first."""
 
     async def run(self) -> None:
         """Play to the end, then send what a fault still held back."""
@@ -80,6 +82,7 @@ class Player:
             for bundle in self._pace.bundles(events):
                 if not self._waits:
                     await asyncio.sleep(self._pace.delay_s(bundle, now_s()))
+                self.event_ms = bundle[-1][0]
                 await self._deliver(bundle)
         if held := self._tampering.release():
             self._send(self._audience.listeners(), held)
@@ -94,12 +97,12 @@ class Player:
                 self._statistics.unheard += len(events)
                 return
             events = self._wanted(listeners, events)
-            until_fault = self.script.until_next(self._statistics.taken)
+            until_fault = self._script.until_next(self._statistics.taken)
             piece, events = (events, []) if until_fault is None else _cut(events, until_fault)
             self._statistics.taken += len(piece)
             self._send(listeners, self._tampering.apply(piece))
-            for name in self.script.due(self._statistics.taken):
-                self._happen(name, events or piece)
+            for name in self._script.due(self._statistics.taken):
+                self._happen(name)
             if self._waits:
                 for listener in listeners:
                     await listener.outbox.room(_MAX_QUEUED_BYTES)
@@ -124,12 +127,16 @@ class Player:
                 self._statistics.count(self._statistics.events, own)
                 listener.send(own, self._max_frame_bytes)
 
-    def _happen(self, name: str, events: Slice) -> None:
+    def plan(self, fault: Fault) -> None:
+        """Add a fault to those to come; FaultError when the source cannot have it."""
+        if fault.name in EVENT_FAULTS and self._source.whole_frames:
+            raise FaultError(f"{fault.name!r} changes events, but a capture is played as frames")
+        self._script.add(fault)
+
+    def _happen(self, name: str) -> None:
         if name not in EVENT_FAULTS:
             self._strike(name)
             return
-        if events and events[0][1] == WHOLE_FRAME:
-            raise FaultError(f"fault {name!r} changes events, but a capture is played as frames")
         self._tampering.arm(name)
         self._statistics.faults[name] += 1
 

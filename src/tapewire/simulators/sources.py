@@ -103,6 +103,9 @@ class Source(Protocol):
     symbols: frozenset[str]
     """The tickers that occur; empty where that is known only after reading everything."""
 
+    whole_frames: bool
+    """Whether it yields recorded frames (topic `WHOLE_FRAME`) instead of events."""
+
     notes: Sequence[str]
     """Lines for the user: what was found but is not played, and why."""
 
@@ -166,7 +169,10 @@ class MergedSources:
     def __init__(self, sources: Sequence[Source]) -> None:
         if not sources:
             raise SourceError("nothing to play: give at least one SOURCE")
+        if len({source.whole_frames for source in sources}) > 1:
+            raise SourceError("a capture cannot be merged with a source of events: play it alone")
         self._sources = sources
+        self.whole_frames = sources[0].whole_frames
         self.name = " + ".join(source.name for source in sources)
         self.topics = frozenset[str]().union(*(source.topics for source in sources))
         self.symbols = frozenset[str]().union(*(source.symbols for source in sources))
@@ -175,6 +181,8 @@ class MergedSources:
 
     def slices(self) -> Iterator[Slice]:
         """All events of all sources in time order."""
+        if len(self._sources) == 1:
+            return self._sources[0].slices()
         return merge(source.slices() for source in self._sources)
 
 
