@@ -20,7 +20,8 @@ class Part(Protocol):
     def cut(self, bars: Iterable[Bar], late: Iterable[Bar]) -> None:
         """Take a second that has ended.
 
-        ``bars`` are all of that second's, whole; ``late`` holds one bar per trade of an earlier second that came during it.
+        ``bars`` are all of that second's, whole; ``late`` holds one bar per trade of an
+        earlier second that came during it.
         """
 
     def clock(self, second_ms: int, day: TradingDay) -> None:
@@ -38,7 +39,8 @@ class Part(Protocol):
     def drain(self, unfinished: Sequence[Bar]) -> Changes:
         """What changed since the last drain.
 
-        ``unfinished`` are the bars of the current second that did. They are for display: the next cut brings them again, whole.
+        ``unfinished`` are the bars of the current second that did. They are for
+        display: the next cut brings them again, whole.
         """
 
     def renew(self) -> None:

@@ -52,7 +52,8 @@ class QuoteRecord(Struct, array_like=True, gc=False):
 class Candle(Struct, array_like=True, gc=False):
     """One candle as stored.
 
-    ``closed`` when event time passed its end by the grace; ``revision`` counts amendments after that; ``gap`` when events are missing from it.
+    ``closed`` when event time passed its end by the grace; ``revision`` counts amendments
+    after that; ``gap`` when events are missing from it.
     """
 
     start_ms: int
