@@ -34,8 +34,8 @@ INTERNAL: Final = frozenset(
     {
         "TAPEWIRE_PARENT_FD",
         "TAPEWIRE_HEARTBEAT_FD",
-        "TAPEWIRE_INSTANCE",
         "TAPEWIRE_SHARED",
+        "TAPEWIRE_REQUIRE_SHARED",
     }
 )
 """Set by the process manager for its workers, or by the tests; not settings."""
