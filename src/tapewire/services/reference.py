@@ -37,7 +37,7 @@ class ReferenceStore(Protocol):
         """Upsert a trading date's rows by symbol; CacheUnavailable: try again, it is safe."""
 
 
-class NoPreviousSession(Exception):
+class NoPreviousSession(Exception):  # noqa: N818 - it says what happened
     """The provider shows no bars of the session before the date."""
 
 

@@ -51,27 +51,27 @@ class RestError(Exception):
     """A call gave no data."""
 
 
-class NotEntitled(RestError):
+class NotEntitled(RestError):  # noqa: N818 - it says what happened
     """The plan does not include this call."""
 
 
-class NotFound(RestError):
+class NotFound(RestError):  # noqa: N818 - it says what happened
     """The provider does not know the ticker or date that was asked for."""
 
 
-class UnknownRoute(RestError):
+class UnknownRoute(RestError):  # noqa: N818 - it says what happened
     """The provider does not know the path: a wrong base URL, or a call that was withdrawn."""
 
 
-class CallRejected(RestError):
+class CallRejected(RestError):  # noqa: N818 - it says what happened
     """The provider refuses this very call."""
 
 
-class Malformed(RestError):
+class Malformed(RestError):  # noqa: N818 - it says what happened
     """The answer cannot be read."""
 
 
-class TryLater(RestError):
+class TryLater(RestError):  # noqa: N818 - it says what happened
     """No answer after all tries. ``retry_after_s``: what the provider or the breaker asks for."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
