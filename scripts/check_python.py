@@ -4,12 +4,10 @@ import importlib.util
 import sys
 
 if sys.version_info < (3, 11):
+    found = ".".join(map(str, sys.version_info[:2]))
     sys.exit(
-        "Tapewire needs Python 3.11 or later, %s is %d.%d: call make PYTHON=python3.11"
-        % (sys.executable, *sys.version_info[:2])
+        "Tapewire needs Python 3.11 or later; " + sys.executable + " is " + found + ". "
+        "Name another one: make PYTHON=python3.11"
     )
 if importlib.util.find_spec("ensurepip") is None:
-    sys.exit(
-        "%s cannot make virtual environments; on Debian: apt-get install python3-venv"
-        % sys.executable
-    )
+    sys.exit(sys.executable + " cannot make .venv; on Debian: apt-get install python3-venv")

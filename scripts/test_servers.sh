@@ -28,7 +28,10 @@ missing() {
 say_sizes() {
     added=$(LC_ALL=C apt-get -s install --no-install-recommends "$@" 2>/dev/null |
         awk '$1 == "Inst" { print $2 }')
-    [ -n "$added" ] || return 0
+    if [ -z "$added" ]; then
+        echo "size unknown: apt's package lists are empty (apt-get update fills them)"
+        return
+    fi
     # shellcheck disable=SC2086
     apt-cache show --no-all-versions $added | awk '
         $1 == "Package:" { packages++ }

@@ -1,4 +1,7 @@
-"""Fixtures that every test may use: real servers, the recorded days, marks by directory."""
+"""Fixtures that every test may use: real servers, the recorded days, marks by directory.
+
+It also ends a run as failed when a process that the run started is still there.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,12 +11,15 @@ import pytest
 from hypothesis import settings
 
 from tests.generated_day import write_generated_day
+from tests.leftovers import describe_leftovers, mark_this_run
 from tests.servers import RabbitServer, RedisServer
 
 PROJECT = Path(__file__).resolve().parent.parent
 
 SERVER_FOLDERS = frozenset({"integration", "faults", "e2e"})
 SERVER_FIXTURES = frozenset({"redis_server", "start_redis", "rabbitmq_server"})
+
+LEFT = pytest.StashKey[list[str]]()
 
 StartRedis = Callable[..., RedisServer]
 
@@ -39,10 +45,21 @@ def pytest_sessionstart() -> None:
             f"TAPEWIRE_REQUIRE_SHARED=1, but {shared_folder()} has no data/lean/tick: "
             "point TAPEWIRE_SHARED at the recorded data"
         )
+    mark_this_run()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run when it leaves a process behind."""
+    left = describe_leftovers()
+    session.config.stash[LEFT] = left
+    if left and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in one line when the tests ran without the recorded data."""
+    """Say what the run left behind, and whether it ran without the recorded data."""
+    for process in terminalreporter.config.stash.get(LEFT, []):
+        terminalreporter.write_line(f"process left behind: {process}", red=True)
     if not is_recorded():
         terminalreporter.write_line(
             "recorded data absent (TAPEWIRE_SHARED): tests ran on a generated day"

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
+from tests.leftovers import RUN_ID
+
 REDIS_BINARIES = ("redis-server", "valkey-server")
 
 # The scripts behind the one on the PATH, which changes user when it is started by root.
@@ -367,6 +369,7 @@ class RabbitServer:
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
+            RUN_ID: os.environ.get(RUN_ID, ""),
             "HOME": str(self.folder),
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
