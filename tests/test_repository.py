@@ -14,7 +14,7 @@ from tests.conftest import PROJECT
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 
 REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted", "registry." + "npmjs", "proxy." + "golang")
-MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|home|Users|root)/[\w.-]+")
+MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|Users|root)/[\w.-]+")
 ADDRESS = re.compile(r"\w+://")
 REQUIREMENT = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\b")
