@@ -4,12 +4,13 @@ A shard's **place** is ``<owner>-<flush>``: who owns it, and how many times that
 flushed. See ``architecture.md`` decisions 5 and 6.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import NamedTuple, Protocol, Self
 
 from msgspec import Struct
 
-from tapewire.model.changes import Changes, Published
+from tapewire.model.changes import BoardChange, Changes, Published
+from tapewire.model.events import Gap
 
 
 class CacheError(Exception):
@@ -22,15 +23,15 @@ class CacheError(Exception):
     """
 
 
-class CacheUnavailable(CacheError):
+class CacheUnavailable(CacheError):  # noqa: N818 - it says what happened
     """No answer; the flush may or may not have happened, and is safe to send again."""
 
 
-class Fenced(CacheError):
+class Fenced(CacheError):  # noqa: N818 - it says what happened
     """A newer owner holds this shard."""
 
 
-class StoreLostWrites(CacheError):
+class StoreLostWrites(CacheError):  # noqa: N818 - it says what happened
     """The store forgot flushes that it had confirmed."""
 
 
@@ -78,16 +79,40 @@ class Followed(Struct):
     changes: Published
 
 
+Wanted = Mapping[str, Sequence[str] | None]
+"""Hashes to read, by name in the shard: whole (None), or these fields."""
+
+
+def settled(changes: Changes) -> Changes:
+    """Changes in which no field is both removed and written: what is written stays.
+
+    A follower may then apply removals and rows in either order.
+    """
+    removed = {
+        name: [field for field in gone if field not in changes.rows.get(name, ())]
+        for name, gone in changes.removed.items()
+    }
+    boards = {
+        name: BoardChange(board.put, [gone for gone in board.removed if gone not in board.put])
+        for name, board in changes.boards.items()
+    }
+    return Changes(changes.rows, removed, boards, changes.items, changes.gaps, changes.private)
+
+
 class WidgetCache(Protocol):
     """What processors and readers need of WDC; ``shard`` is a shard's name (``trades.0``)."""
 
     async def claim(self, shard: str) -> Claim:
-        """Become the owner: place ``<max(owner + 1, unix ms)>-0``, atomically."""
+        """Become the owner: place ``<max(owner + 1, unix ms)>-0``, atomically.
 
-    async def fetch(
-        self, shard: str, hashes: Mapping[str, Sequence[str] | None]
-    ) -> dict[str, dict[str, bytes]]:
-        """Read hashes of a shard, whole (None) or these fields."""
+        Raises CacheUnavailable; calling again is safe (the owner grows once more).
+        """
+
+    async def fetch(self, shard: str, hashes: Wanted) -> dict[str, dict[str, bytes]]:
+        """Read hashes of a shard, whole (None) or these fields; absent ones stay out.
+
+        Private hashes are named ``private:<name>``.
+        """
 
     async def flush(
         self, shard: str, expected: Place, positions: Mapping[str, bytes], changes: Changes
@@ -95,17 +120,28 @@ class WidgetCache(Protocol):
         """Write one flush if ``expected`` is still the place; return the next place.
 
         Calling again after CacheUnavailable with the same arguments is safe.
-        Raises CacheUnavailable, Fenced, StoreLostWrites.
+        Raises CacheUnavailable, Fenced, StoreLostWrites, and ValueError for a name that
+        is reserved.
         """
 
-    async def snapshot(
-        self, shard: str, hashes: Mapping[str, Sequence[str] | None], boards: Sequence[str] = ()
-    ) -> Snapshot:
+    async def snapshot(self, shard: str, hashes: Wanted, boards: Sequence[str] = ()) -> Snapshot:
         """Place and rows in one MULTI."""
 
-    def follow(self, places: Mapping[str, Place]) -> AsyncIterator[Sequence[Followed]]:
+    def follow(self, places: Mapping[str, Place]) -> AsyncGenerator[Sequence[Followed], None]:
         """Change stream entries after these places, as they come (XREAD BLOCK).
 
-        Raises StoreLostWrites when a place is older than the stream or its owner does
-        not continue: snapshot again.
+        Close it (``contextlib.aclosing``). Raises StoreLostWrites when a place is older
+        than the stream or its owner does not continue it: snapshot again.
         """
+
+    async def shards(self) -> list[str]:
+        """Names of the shards that were ever claimed here, sorted."""
+
+    async def names(self, shard: str) -> list[str]:
+        """Names of the shard's hashes, boards and lists that have not expired, sorted."""
+
+    async def gaps(self, shard: str) -> list[Gap]:
+        """The shard's gaps, oldest first, at most the newest 10,000."""
+
+    async def close(self) -> None:
+        """Close every connection. Safe to call twice."""

@@ -1,0 +1,306 @@
+"""The Widget Data Cache on Redis or Valkey: claims and fenced flushes as Lua scripts.
+
+A flush sends its change stream entry once; the script (``lua/flush.lua``) reads the rows
+out of that same entry, so nothing is packed or sent twice (``docs/benchmarks.md``).
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from enum import IntEnum
+from typing import Any, Final
+
+import msgspec
+
+from tapewire.caches.cache import (
+    Claim,
+    Fenced,
+    Followed,
+    Place,
+    Snapshot,
+    StoreLostWrites,
+    Wanted,
+    settled,
+)
+from tapewire.caches.connection import (
+    TIMEOUT_S,
+    Pipeline,
+    address_of,
+    answers_from,
+    open_redis,
+    unix_ms,
+)
+from tapewire.caches.following import check_predecessor, check_stored, continues
+from tapewire.caches.keys import WidgetDataCacheBounds as Bounds
+from tapewire.caches.keys import WidgetDataCacheKeys, WidgetDataCacheTTL
+from tapewire.caches.lives import Lives
+from tapewire.caches.scripts import Script
+from tapewire.model.changes import Changes, decode_published, encode_published
+from tapewire.model.events import Gap
+
+BLOCK_S: Final = 1.0
+"""How long one XREAD waits before a follower looks at the places themselves."""
+
+ENTRIES_AT_ONCE: Final = 10
+"""Change stream entries of one shard per answer: bounds a reader's memory."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_gap = msgspec.msgpack.Decoder(Gap).decode
+
+
+class Outcome(IntEnum):
+    """What the flush script answers."""
+
+    WRITTEN = 0
+    DONE = 1
+    FENCED = 2
+    LOST = 3
+
+
+class RedisWidgetCache:
+    """WidgetCache on one server.
+
+    Args:
+        url: ``redis://…``, ``rediss://…`` or ``unix://…?db=N``.
+        now_ms: wall clock, for owners and TTLs.
+        timeout_s: how long one answer may take before CacheUnavailable.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        now_ms: Callable[[], int] = unix_ms,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self.address = address_of(url)
+        self._url = url
+        self._timeout_s = timeout_s
+        self._now_ms = now_ms
+        self._redis = open_redis(url, timeout_s=timeout_s)
+        self._claim, self._flush = Script("claim"), Script("flush")
+        self._lives: dict[str, Lives] = {}
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose()
+
+    async def claim(self, shard: str) -> Claim:
+        """Become the owner (``lua/claim.lua``), and put the shard on the list of shards."""
+        keys = WidgetDataCacheKeys(shard)
+        with answers_from(self.address):
+            await self._redis.execute_command("SADD", keys.SHARDS, shard)
+            place, positions = await self._claim.run(
+                self._redis,
+                (keys.place, keys.changes, keys.positions),
+                self._now_ms(),
+                WidgetDataCacheTTL.of("place"),
+            )
+        self._lives[shard] = Lives(self._now_ms)
+        stored = {producer.decode(): packed for producer, packed in pairs(positions)}
+        return Claim(Place.parse(place.decode()), stored)
+
+    async def flush(
+        self, shard: str, expected: Place, positions: Mapping[str, bytes], changes: Changes
+    ) -> Place:
+        """Write one flush (``lua/flush.lua``)."""
+        refuse_reserved(changes)
+        changes = settled(changes)
+        lives = self._lives.setdefault(shard, Lives(self._now_ms))
+        due = lives.due(changes)
+        with answers_from(self.address):
+            outcome, found = await self._run_flush(shard, expected, positions, changes, due)
+        judge(Outcome(outcome), shard, expected, found.decode())
+        lives.refreshed(due, changes)
+        return expected.next
+
+    async def _run_flush(
+        self,
+        shard: str,
+        expected: Place,
+        positions: Mapping[str, bytes],
+        changes: Changes,
+        due: dict[str, int],
+    ) -> Any:
+        keys = WidgetDataCacheKeys(shard)
+        return await self._flush.run(
+            self._redis,
+            (keys.place, keys.changes, keys.positions, keys.gaps, keys.names, keys.sequences),
+            str(expected),
+            str(expected.next),
+            keys.prefix,
+            encode_published(changes),
+            _encode(changes.private),
+            _encode(positions),
+            _encode(due),
+            self._now_ms(),
+            Bounds.CHANGES,
+            Bounds.GAPS,
+            Bounds.ITEMS,
+        )
+
+    async def fetch(self, shard: str, hashes: Wanted) -> dict[str, dict[str, bytes]]:
+        """Read hashes in one round trip."""
+        if not hashes:
+            return {}
+        keys = WidgetDataCacheKeys(shard)
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for name, fields in hashes.items():
+                read_hash(pipeline, keys.of(name), fields)
+            with answers_from(self.address):
+                answers = await pipeline.execute()
+        return hashes_of(hashes, answers)
+
+    async def snapshot(self, shard: str, hashes: Wanted, boards: Sequence[str] = ()) -> Snapshot:
+        """Place, hashes and boards in one MULTI."""
+        keys = WidgetDataCacheKeys(shard)
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.execute_command("GET", keys.place)
+            for name, fields in hashes.items():
+                read_hash(pipeline, keys.of(name), fields)
+            for name in boards:
+                pipeline.execute_command("ZRANGE", keys.of(name), 0, -1, "WITHSCORES")
+            with answers_from(self.address):
+                place, *answers = await pipeline.execute()
+        found = {
+            name: {member.decode(): float(score) for member, score in pairs(scores)}
+            for name, scores in zip(boards, answers[len(hashes) :], strict=True)
+        }
+        rows = hashes_of(hashes, answers[: len(hashes)])
+        return Snapshot(Place.parse(place.decode()) if place else None, rows, found)
+
+    async def follow(self, places: Mapping[str, Place]) -> AsyncGenerator[Sequence[Followed], None]:
+        """Follow change streams on a connection of its own."""
+        if not places:
+            raise ValueError("follow needs at least one shard's place; got none")
+        reader = ChangeStreams(self._url, places, self._timeout_s)
+        try:
+            while True:
+                entries = await reader.read()
+                if entries:
+                    yield entries
+        finally:
+            await reader.close()
+
+    async def shards(self) -> list[str]:
+        """Shards that were ever claimed here."""
+        with answers_from(self.address):
+            found = await self._redis.execute_command("SMEMBERS", WidgetDataCacheKeys.SHARDS)
+        return sorted(name.decode() for name in found)
+
+    async def names(self, shard: str) -> list[str]:
+        """Names of the shard's hashes, boards and lists that have not expired."""
+        key = WidgetDataCacheKeys(shard).names
+        with answers_from(self.address):
+            found = await self._redis.execute_command("ZRANGEBYSCORE", key, self._now_ms(), "+inf")
+        return sorted(name.decode() for name in found)
+
+    async def gaps(self, shard: str) -> list[Gap]:
+        """The shard's gaps, oldest first."""
+        key = WidgetDataCacheKeys(shard).gaps
+        with answers_from(self.address):
+            packed = await self._redis.execute_command("LRANGE", key, 0, -1)
+        return [_decode_gap(gap) for gap in packed]
+
+
+class ChangeStreams:
+    """One reader of many shards' change streams."""
+
+    def __init__(self, url: str, places: Mapping[str, Place], timeout_s: float) -> None:
+        self._address = address_of(url)
+        self._redis = open_redis(url, timeout_s=timeout_s + BLOCK_S)
+        self._at = dict(places)
+        self._shards = {WidgetDataCacheKeys(shard).changes: shard for shard in places}
+        self._command = ("XREAD", "COUNT", ENTRIES_AT_ONCE, "BLOCK", int(BLOCK_S * 1000), "STREAMS")
+        self._check_s = 0.0
+
+    async def read(self) -> list[Followed]:
+        """The next entries of all shards; none when nothing came within ``BLOCK_S``."""
+        after = [str(self._at[shard]) for shard in self._shards.values()]
+        with answers_from(self._address):
+            answer = await self._redis.execute_command(*self._command, *self._shards, *after)
+        entries: list[Followed] = []
+        for key, found in answer or ():
+            entries += await self._take(self._shards[key.decode()], found)
+        await self._check_places()
+        return entries
+
+    async def _take(self, shard: str, found: Sequence[Any]) -> list[Followed]:
+        entries = []
+        for entry_id, fields in found:
+            place = Place.parse(entry_id.decode())
+            if not continues(self._at[shard], place):
+                before = await self._before(shard, place)
+                check_predecessor(shard, self._at[shard], place, before)
+            self._at[shard] = place
+            entries.append(Followed(shard, place, decode_published(fields[b"changes"])))
+        return entries
+
+    async def _before(self, shard: str, place: Place) -> Place | None:
+        key = WidgetDataCacheKeys(shard).changes
+        with answers_from(self._address):
+            found = await self._redis.execute_command(
+                "XREVRANGE", key, f"({place}", "-", "COUNT", 1
+            )
+        return Place.parse(found[0][0].decode()) if found else None
+
+    async def _check_places(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._check_s:
+            return
+        self._check_s = now_s + BLOCK_S
+        keys = [WidgetDataCacheKeys(shard).place for shard in self._at]
+        with answers_from(self._address):
+            stored = await self._redis.execute_command("MGET", *keys)
+        places = [Place.parse(place.decode()) if place else None for place in stored]
+        check_stored(self._at, dict(zip(self._at, places, strict=True)))
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._redis.aclose()
+
+
+def refuse_reserved(changes: Changes) -> None:
+    """Raise ValueError where a flush would overwrite the cache's own keys."""
+    for names in (changes.rows, changes.removed, changes.boards, changes.items):
+        for name in WidgetDataCacheKeys.RESERVED.intersection(names):
+            raise ValueError(f"{name!r} is the cache's own; give the hash or feed another name")
+
+
+def judge(outcome: Outcome, shard: str, expected: Place, found: str) -> None:
+    """Raise what the flush script's outcome means, if it was not written."""
+    if outcome is Outcome.FENCED:
+        raise Fenced(
+            f"shard {shard}: we are at {expected}, the store at {found}: a newer owner "
+            "holds the shard; drop its memory and close the channel"
+        )
+    if outcome is Outcome.LOST:
+        raise StoreLostWrites(
+            f"shard {shard}: we are at {expected}, the store at {found or 'nothing'}: it lost "
+            "writes; claim again and write every row"
+        )
+
+
+def pairs(flat: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """Go through a flat answer (key, value, key, value) two by two."""
+    values = iter(flat)
+    return zip(values, values, strict=True)
+
+
+def read_hash(pipeline: Pipeline, key: str, fields: Sequence[str] | None) -> None:
+    """Put one read into a pipeline: the whole hash, or these fields."""
+    if fields is None:
+        pipeline.execute_command("HGETALL", key)
+    else:
+        pipeline.execute_command("HMGET", key, *(fields or ("",)))
+
+
+def hashes_of(hashes: Wanted, answers: Sequence[Any]) -> dict[str, dict[str, bytes]]:
+    """Name the answers of ``read_hash``; what is absent stays out."""
+    found: dict[str, dict[str, bytes]] = {}
+    for (name, fields), answer in zip(hashes.items(), answers, strict=True):
+        if fields is None:
+            found[name] = {field.decode(): value for field, value in answer.items()}
+        else:
+            values = zip(fields, answer, strict=False)
+            found[name] = {field: value for field, value in values if value is not None}
+    return found
