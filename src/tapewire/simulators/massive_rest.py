@@ -115,7 +115,7 @@ class RestSide:
     async def _grouped(self, request: web.Request) -> web.Response:
         day = self._day(request.match_info["date"])
         bars = self._reference.daily_bars(day.date)
-        rows = [{"T": symbol, **_bar(bar, day.close_ms)} for symbol, bar in bars.items()]
+        rows = [{"T": symbol, **_bar(bar, day.close_ms)} for symbol, bar in sorted(bars.items())]
         return self._bars(rows)
 
     async def _previous(self, request: web.Request) -> web.Response:
@@ -154,7 +154,7 @@ class RestSide:
                 "prevDay": _prices(bar),
                 "min": _NO_BAR | {"av": 0, "t": 0, "n": 0},
             }
-            for symbol, bar in bars.items()
+            for symbol, bar in sorted(bars.items())
             if not wanted or symbol in wanted
         ]
         return self._success({"count": len(rows), "tickers": rows})
