@@ -174,9 +174,9 @@ class QueueContract:
         await consumer.close()
 
     async def test_expired_batches_are_not_delivered(self, broker: Broker) -> None:
-        queue = await broker.queue(ttl_ms=400)
+        queue = await broker.queue(ttl_ms=1_000)
         await publish(queue, [0, 1])
-        await broker.elapse(500)
+        await broker.elapse(1_100)
         await publish(queue, [2])
         assert await queue.depth(TRADES) == 1
         assert offsets(await take(await queue.consume(TRADES), 1)) == [2]

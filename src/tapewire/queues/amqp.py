@@ -7,7 +7,8 @@
 import asyncio
 import logging
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Self, cast
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -31,6 +32,8 @@ READ_BUFFER_BYTES: Final = 1024 * 1024
 
 FAILURES: Final = (aiormq.AMQPError, aiormq.ChannelInvalidStateError, OSError, TimeoutError)
 """What a broker that is away, refuses or breaks off looks like."""
+
+_CLOSED_BY_US: Final = aiormq.ConnectionClosed(None, "closed by this process")
 
 SCHEMES: Final = ("amqp", "amqps")
 
@@ -59,36 +62,74 @@ class BrokerAddress(Struct, frozen=True):
         return cls(parts._replace(query=urlencode(query, doseq=True)).geturl(), shown)
 
 
-def unusable(address: BrokerAddress, error: BaseException) -> QueueError:
+# What failed -> what to check; the first that fits. An invalid frame is what the client
+# library makes of a refused connection.open.
+_HINTS: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (aiormq.AuthenticationError, "check the user name and password in RABBITMQ_URL"),
+    (aiormq.ProbableAuthenticationError, "check the user name and password in RABBITMQ_URL"),
+    (aiormq.InvalidFrameError, "check that the virtual host in RABBITMQ_URL exists for this user"),
+    (aiormq.ConnectionNotAllowed, "check that the user may use the virtual host in RABBITMQ_URL"),
+    (aiormq.ChannelAccessRefused, "check the user's permissions in the virtual host"),
+    (Exception, "check that RabbitMQ runs there and that RABBITMQ_URL has the right host and port"),
+)
+
+
+def unusable(address: BrokerAddress, error: Exception) -> QueueError:
     """A QueueError that says what failed and what to check, without the password."""
-    what = str(error) or type(error).__name__
-    if isinstance(error, aiormq.ProbableAuthenticationError | aiormq.AuthenticationError):
-        hint = "check the user name and password in RABBITMQ_URL"
-    elif isinstance(error, aiormq.ConnectionNotAllowed):
-        hint = "check that the virtual host at the end of RABBITMQ_URL exists and admits the user"
-    else:
-        hint = "check that RabbitMQ runs there and that RABBITMQ_URL has the right host and port"
+    what = "no answer in time" if isinstance(error, TimeoutError) else str(error) or repr(error)
+    hint = next(hint for kind, hint in _HINTS if isinstance(error, kind))
     return QueueError(f"RabbitMQ at {address.shown} cannot be used: {what}; {hint}")
 
 
+@contextmanager
+def answers(address: BrokerAddress) -> Iterator[None]:
+    """Turn whatever ends a conversation with the broker into a QueueError.
+
+    ``aiormq`` cancels those who wait on a connection that ends; for a task that nobody asked
+    to stop this is a failure like the others.
+    """
+    try:
+        yield
+    except FAILURES as error:
+        raise unusable(address, error) from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        ended = aiormq.ConnectionClosed(None, "the connection ended before the answer")
+        raise unusable(address, ended) from error
+
+
 async def connect(address: BrokerAddress, name: str) -> aiormq.Connection:
-    """Open a connection that the broker lists under ``name``. Raises one of FAILURES."""
+    """Open a connection that the broker lists under ``name``. Raises QueueError."""
     connection = aiormq.Connection(
-        address.url,
-        client_properties={"connection_name": name},
-        limit=READ_BUFFER_BYTES,
+        address.url, client_properties={"connection_name": name}, limit=READ_BUFFER_BYTES
     )
-    async with asyncio.timeout(CONNECT_SECONDS):
-        await connection.connect()
+    with answers(address):
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await connection.connect()
     return connection
 
 
 async def disconnect(connection: aiormq.Connection) -> None:
     """Close a connection; one that does not answer is given up after CLOSE_SECONDS."""
     try:
-        await connection.close(timeout=CLOSE_SECONDS)
+        await connection.close(_CLOSED_BY_US, timeout=CLOSE_SECONDS)
     except FAILURES as error:
         _log.warning("RabbitMQ did not answer the end of a connection: %r", error)
+
+
+async def end_channel(channel: aiormq.Channel) -> None:
+    """Close a channel and wait until the broker has; one that does not answer is cut off.
+
+    Cut off means that its connection is closed, since a channel that only the broker believes
+    in would keep its queue from every other consumer.
+    """
+    try:
+        await channel.close(_CLOSED_BY_US, timeout=CLOSE_SECONDS)
+    except FAILURES as error:
+        _log.warning("RabbitMQ did not answer the end of a channel: %r", error)
+        await disconnect(cast("aiormq.Connection", channel.connection))
 
 
 async def open_channel(connection: aiormq.Connection, *, confirms: bool = False) -> aiormq.Channel:
@@ -121,13 +162,15 @@ async def write(channel: aiormq.Channel, payload: bytes) -> None:
     await channel.write_queue.put(ChannelFrame(payload=payload, should_close=False))
 
 
-def when_closed(
-    source: aiormq.Connection | aiormq.Channel, react: Callable[[BaseException | None], None]
-) -> None:
-    """Call ``react`` once with the reason (None for an orderly end) when ``source`` has closed."""
+def when_closed(source: aiormq.Connection | aiormq.Channel, react: Callable[[str], None]) -> None:
+    """Call ``react`` once with the reason when ``source`` has closed."""
 
     def closed(future: asyncio.Future[None]) -> None:
-        react(None if future.cancelled() else future.exception())
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, asyncio.CancelledError):
+            react("cut off: the broker was not heard for three heartbeats")
+        else:
+            react("closed" if error is None else str(error) or repr(error))
 
     source.closing.add_done_callback(closed)
 
@@ -162,7 +205,7 @@ class QueueDeclarer:
                     error,
                 )
             return name
-        await channel.close(timeout=CLOSE_SECONDS)
+        await end_channel(channel)
         return name
 
 

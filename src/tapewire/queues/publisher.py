@@ -18,7 +18,7 @@ from tapewire.model.batch import Batch, encode_batch
 from tapewire.model.streams import Shard
 from tapewire.queues import amqp
 from tapewire.queues.outbox import Outbox, Outboxes
-from tapewire.queues.queue import OutboxStatistics
+from tapewire.queues.queue import OutboxStatistics, QueueError
 
 _log: Final = logging.getLogger(__name__)
 
@@ -98,22 +98,20 @@ class _Session:
 
     def _answered(self, lane: _Lane, tag: int, confirmation: asyncio.Future[object]) -> None:
         error = None if confirmation.cancelled() else confirmation.exception()
-        if self.lost.done():
-            return  # rewound already: it is sent again, and skipped by its offset
         if error is not None:
             self._outboxes.count_refusal()
-            self._lose(error)
-            return
-        self._outboxes.confirm(lane.outbox, tag)
-        self._confirmed()
+            self._lose("the broker refused a batch")
+        elif not self.lost.done():  # else it was rewound: sent again, skipped by its offset
+            self._outboxes.confirm(lane.outbox, tag)
+            self._confirmed()
 
     def end(self) -> None:
         """Hear nothing more of this connection."""
-        self._lose(None)
+        self._lose("closed by this process")
 
-    def _lose(self, reason: BaseException | None) -> None:
+    def _lose(self, reason: str) -> None:
         if not self.lost.done():
-            self.lost.set_result(f"{reason!r}" if reason else "closed")
+            self.lost.set_result(reason)
 
 
 class Publisher:
@@ -180,8 +178,8 @@ class Publisher:
                 self.statistics.reconnects += was_connected
                 was_connected = True
                 reason = await self._serve(connection)
-            except amqp.FAILURES as error:
-                reason = f"{error!r}"
+            except QueueError as error:
+                reason = str(error)
             except Exception as error:  # noqa: BLE001 - the outbox outlives any library's error
                 reason = f"{error!r}"
                 _log.exception("publishing to RabbitMQ failed in an unknown way; trying again")
@@ -204,13 +202,14 @@ class Publisher:
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
-                sending.result()
+                with amqp.answers(self._address):
+                    sending.result()
             return session.lost.result()
         finally:
             self._outboxes.rewind()
             session.end()
             sending.cancel()
-            await asyncio.wait({sending})
+            await asyncio.gather(sending, return_exceptions=True)
             await amqp.disconnect(connection)
 
     def _confirmed(self) -> None:

@@ -9,7 +9,6 @@ a single-active-consumer queue of RabbitMQ 3.10 (architecture decision 3).
 """
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Final
 
@@ -29,8 +28,6 @@ from tapewire.queues.queue import (
     QueueError,
 )
 
-_log: Final = logging.getLogger(__name__)
-
 OUTBOX_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -48,8 +45,8 @@ class RabbitConsumer:
         self._closed = asyncio.Event()
         self._reason: str | None = None
         self._closing: asyncio.Future[None] | None = None
-        amqp.when_closed(channel, self._end)
-        amqp.when_closed(connection, self._end)
+        amqp.when_closed(channel, self._finish)
+        amqp.when_closed(connection, self._finish)
         channel.on_consumer_cancel_callbacks.add(self._cancelled)
 
     async def receive(self) -> Sequence[Delivery]:
@@ -83,7 +80,7 @@ class RabbitConsumer:
         """
         if self._reason is None:
             self._finish("closed by its owner")
-            await self._close_channel()
+            await amqp.end_channel(self._channel)
 
     async def deliver(self, message: DeliveredMessage) -> None:
         """Take a message (the channel's callback)."""
@@ -107,17 +104,7 @@ class RabbitConsumer:
         In a task of its own, since the channel's reader, which calls this, hears the answer.
         """
         self._finish("the broker cancelled the consumer; was the queue deleted?")
-        self._closing = asyncio.ensure_future(self._close_channel())
-
-    async def _close_channel(self) -> None:
-        try:
-            await self._channel.close(timeout=amqp.CLOSE_SECONDS)
-        except amqp.FAILURES as error:
-            _log.warning("closing the channel to %s failed: %r", self._queue, error)
-            await amqp.disconnect(self._connection)
-
-    def _end(self, reason: BaseException | None) -> None:
-        self._finish(f"{reason!r}" if reason else "closed by the broker")
+        self._closing = asyncio.ensure_future(amqp.end_channel(self._channel))
 
     def _finish(self, reason: str) -> None:
         self._reason = self._reason or reason
@@ -178,11 +165,9 @@ class RabbitQueue:
     async def declare(self, shards: Sequence[Shard]) -> None:
         """Declare these shards' queues; raises QueueError when the broker is away."""
         connection = await self._connected()
-        try:
+        with amqp.answers(self._address):
             for shard in shards:
                 await self._declarer.declare(connection, shard)
-        except amqp.FAILURES as error:
-            raise amqp.unusable(self._address, error) from error
 
     def publish(self, batch: Batch) -> None:
         """Put a batch into its shard's ordered outbox; O(1), never blocks."""
@@ -195,37 +180,35 @@ class RabbitQueue:
     async def consume(self, shard: Shard) -> RabbitConsumer:
         """Attach to a shard's queue on a channel of its own, connecting anew where needed."""
         connection = await self._connected()
-        try:
+        with amqp.answers(self._address):
             queue = await self._declarer.declare(connection, shard)
             channel = await amqp.open_channel(connection)
             await channel.basic_qos(prefetch_count=self._prefetch, timeout=amqp.ANSWER_SECONDS)
             consumer = RabbitConsumer(connection, channel, queue)
             await channel.basic_consume(queue, consumer.deliver, timeout=amqp.ANSWER_SECONDS)
-        except amqp.FAILURES as error:
-            raise amqp.unusable(self._address, error) from error
         return consumer
 
     async def depth(self, shard: Shard) -> int:
         """Batches ready for delivery (passive declare); 0 for a queue that does not exist."""
-        try:
-            channel = await self._asking_channel()
-            answer = await channel.queue_declare(
-                self._layout.name(shard), passive=True, timeout=amqp.ANSWER_SECONDS
-            )
-        except aiormq.ChannelNotFoundEntity:
-            return 0
-        except amqp.FAILURES as error:
-            raise amqp.unusable(self._address, error) from error
+        name = self._layout.name(shard)
+        connection = await self._connected()
+        with amqp.answers(self._address):
+            channel = await self._asking_channel(connection)
+            try:
+                answer = await channel.queue_declare(
+                    name, passive=True, timeout=amqp.ANSWER_SECONDS
+                )
+            except aiormq.ChannelNotFoundEntity:
+                return 0
         return answer.message_count or 0
 
     async def delete(self, shards: Sequence[Shard]) -> None:
         """Delete these shards' queues with everything in them."""
-        try:
-            channel = await self._asking_channel()
+        connection = await self._connected()
+        with amqp.answers(self._address):
+            channel = await self._asking_channel(connection)
             for shard in shards:
                 await channel.queue_delete(self._layout.name(shard), timeout=amqp.ANSWER_SECONDS)
-        except amqp.FAILURES as error:
-            raise amqp.unusable(self._address, error) from error
 
     @property
     def statistics(self) -> OutboxStatistics:
@@ -238,16 +221,12 @@ class RabbitQueue:
             if self._stopped:
                 raise QueueError("the queue was stopped; call start() first")
             if self._connection is None or not self._connection.is_opened:
-                self._asking = None
-                try:
-                    self._connection = await amqp.connect(self._address, self._name)
-                except amqp.FAILURES as error:
-                    raise amqp.unusable(self._address, error) from error
+                self._connection = await amqp.connect(self._address, self._name)
             return self._connection
 
-    async def _asking_channel(self) -> aiormq.Channel:
-        """The channel for passive declares and deletes; a refusal closes it."""
-        connection = await self._connected()
-        if self._asking is None or self._asking.is_closed:
-            self._asking = await amqp.open_channel(connection)
-        return self._asking
+    async def _asking_channel(self, connection: aiormq.Connection) -> aiormq.Channel:
+        """The channel for passive declares and deletes, opened anew when a refusal closed it."""
+        asking = self._asking
+        if asking is None or asking.is_closed or asking.connection is not connection:
+            asking = self._asking = await amqp.open_channel(connection)
+        return asking
