@@ -17,7 +17,7 @@ from typing import Final
 PARENT_FD: Final = "TAPEWIRE_PARENT_FD"
 HEARTBEAT_FD: Final = "TAPEWIRE_HEARTBEAT_FD"
 
-ORPHAN_GRACE_S: Final = 4.0
+ORPHAN_GRACE_S: Final = 3.5
 """How long a process may drain after its parent has gone; then it is killed."""
 
 

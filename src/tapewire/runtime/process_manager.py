@@ -92,12 +92,11 @@ class ProcessManager:
         essential worker failed and every drained one ended in time.
         """
         while running := [task for task in self._tasks if not task.done()]:
-            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            self._take_failures()
-            if self._exit_code and not self._draining:
+            if self._first_failure() and not self._draining:
                 await self.drain()
-        self._take_failures()
-        return self._exit_code
+            else:
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        return self._first_failure()
 
     async def drain(self) -> None:
         """SIGTERM to every worker, SIGKILL to those that have not ended within ``drain_s``."""
@@ -141,10 +140,12 @@ class ProcessManager:
         """Every worker, in the order in which they were given."""
         return [worker.statistics() for worker in self._workers.values()]
 
-    def _take_failures(self) -> None:
-        for worker in self._workers.values():
-            if worker.spec.essential and worker.failure_code and not self._exit_code:
-                self._exit_code = worker.failure_code
+    def _first_failure(self) -> int:
+        """The exit code of the first final failure that counts; 0 while there is none."""
+        if not self._exit_code:
+            codes = (w.failure_code for w in self._workers.values() if w.spec.essential)
+            self._exit_code = next(filter(None, codes), 0)
+        return self._exit_code
 
 
 class WorkerFailed(ServiceError):  # noqa: N818 - it says what happened

@@ -56,8 +56,8 @@ class Deadlines:
 
     drain_s: float = 8.0
     stop_s: float = 2.0
-    orphan_drain_s: float = 2.5
-    orphan_stop_s: float = 1.0
+    orphan_drain_s: float = 2.0
+    orphan_stop_s: float = 0.5
     heartbeat_s: float = 1.0
 
 
@@ -158,6 +158,7 @@ class ServiceHost:
         self._health = HealthServer(self.report, http) if http else None
         self._failure = ""
         self._draining = False
+        self._stopped = False
         self._sampled = SampledLog(log, per_second=1)
         self.heartbeats_failed = 0
         """Heartbeats that the registry did not take in time; shown in the report."""
@@ -172,6 +173,7 @@ class ServiceHost:
             code = await self._guarded(self._serve(requests))
             stopped = await self._stop(requests)
             code = code or stopped
+            self._stopped = True
             await self._end(background)
         log.info("ended", service=self._service.name, exit_code=code, cause=requests.reason)
         return code
@@ -185,6 +187,8 @@ class ServiceHost:
             return msgspec.structs.replace(
                 report, state=State.FAILED, healthy=False, reason=self._failure
             )
+        if self._stopped:
+            return msgspec.structs.replace(report, state=State.STOPPED, healthy=False)
         if self._draining and report.state is State.RUNNING:
             return msgspec.structs.replace(report, state=State.DRAINING)
         return report

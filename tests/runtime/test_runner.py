@@ -1,0 +1,232 @@
+"""How a service's process begins, ends, and what it says about it."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+
+import pytest
+
+from tapewire.runtime.health import HttpAddress
+from tapewire.runtime.parent import HEARTBEAT_FD, PARENT_FD, ParentWatch
+from tapewire.runtime.runner import Deadlines, ServiceHost
+from tapewire.runtime.service import Report, State
+from tests.runtime.processes import environ, toy
+from tests.runtime.toy_service import ToyService
+
+Run = Callable[..., Awaitable["Toy"]]
+
+
+class Toy:
+    """A toy service in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.words: list[str] = []
+
+    async def says(self, word: str) -> None:
+        assert self.process.stdout is not None
+        while word not in self.words:
+            line = await asyncio.wait_for(self.process.stdout.readline(), 20)
+            assert line, f"ended before it said {word!r}"
+            self.words.append(line.decode().strip())
+
+    async def end(self) -> tuple[int, list[dict[str, object]]]:
+        """The exit code and the log lines."""
+        out, err = await asyncio.wait_for(self.process.communicate(), 20)
+        self.words += out.decode().split()
+        assert self.process.returncode is not None
+        return self.process.returncode, [json.loads(line) for line in err.decode().splitlines()]
+
+
+@pytest.fixture
+async def run() -> AsyncIterator[Run]:
+    started: list[Toy] = []
+
+    async def start(*arguments: str, pass_fds: tuple[int, ...] = (), **env: str) -> Toy:
+        process = await asyncio.create_subprocess_exec(
+            *toy(*arguments),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environ(**env),
+            pass_fds=pass_fds,
+        )
+        started.append(Toy(process))
+        return started[-1]
+
+    yield start
+    for each in started:
+        with suppress(ProcessLookupError):
+            each.process.kill()
+        await each.process.wait()
+
+
+async def test_work_that_ends_by_itself_ends_with_0(run: Run) -> None:
+    service = await run("done")
+    code, _ = await service.end()
+    assert (code, service.words) == (0, ["start", "stop"])
+
+
+@pytest.mark.parametrize(("error", "code"), [("usage", 2), ("refused", 3), ("missing", 4)])
+async def test_an_error_gives_its_exit_code_and_readable_last_words(
+    run: Run, error: str, code: int
+) -> None:
+    service = await run(error)
+    seen, lines = await service.end()
+    assert (seen, service.words) == (code, ["start", "stop"])
+    (last_words,) = [line for line in lines if line["level"] == "error"]
+    assert last_words["exit_code"] == code
+    assert "open-sesame" not in json.dumps(lines)
+    assert "exception" not in last_words
+
+
+async def test_a_bug_ends_with_1_and_its_traceback(run: Run) -> None:
+    code, lines = await (await run("bug")).end()
+    assert code == 1
+    assert any("RuntimeError: a bug" in str(line.get("exception")) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)]
+)
+async def test_a_signal_drains(run: Run, number: signal.Signals, code: int) -> None:
+    service = await run("work")
+    await service.says("start")
+    service.process.send_signal(number)
+    seen, _ = await service.end()
+    assert (seen, service.words) == (code, ["start", "drain", "stop"])
+
+
+async def test_a_drain_that_misses_its_deadline_ends_with_1(run: Run) -> None:
+    service = await run("slow_drain")
+    await service.says("start")
+    service.process.terminate()
+    code, lines = await service.end()
+    assert (code, service.words) == (1, ["start", "drain", "stop"])
+    assert any("did not drain within 0.5 s" in str(line["event"]) for line in lines)
+
+
+async def test_a_second_signal_stops_at_once(run: Run) -> None:
+    service = await run("slow_drain")
+    await service.says("start")
+    service.process.terminate()
+    await service.says("drain")
+    service.process.terminate()
+    code, _ = await service.end()
+    assert (code, service.words[-1]) == (130, "stop")
+
+
+async def test_a_signal_during_the_start_stops_without_draining(run: Run) -> None:
+    service = await run("slow_start")
+    await service.says("start")
+    service.process.terminate()
+    code, _ = await service.end()
+    assert (code, service.words) == (0, ["start", "stop"])
+
+
+async def test_a_service_that_does_not_stop_is_left_behind(run: Run) -> None:
+    service = await run("slow_stop")
+    await service.says("start")
+    service.process.terminate()
+    code, lines = await service.end()
+    assert code == 1
+    assert any(line["event"] == "did not stop in time" for line in lines)
+
+
+async def test_a_taken_port_is_named_and_ends_with_4(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        service = await run("work", str(port))
+        code, lines = await service.end()
+    assert (code, service.words) == (4, ["stop"])
+    (message,) = [str(line["event"]) for line in lines if line["level"] == "error"]
+    assert f"port {port}" in message
+    assert "TAPEWIRE_HTTP_PORT" in message
+
+
+@pytest.mark.parametrize("behaviour", ["work", "slow_drain", "slow_stop", "freeze"])
+async def test_a_child_whose_parent_is_gone_ends_within_five_seconds(
+    run: Run, behaviour: str
+) -> None:
+    theirs, ours = os.pipe()
+    service = await run(behaviour, pass_fds=(theirs,), **{PARENT_FD: str(theirs)})
+    os.close(theirs)
+    await service.says("start")
+    began_s = time.monotonic()
+    os.close(ours)
+    await service.end()
+    assert time.monotonic() - began_s < 5
+
+
+async def test_a_child_stuck_in_an_import_ends_with_its_parent(run: Run) -> None:
+    theirs, ours = os.pipe()
+    service = await run("stuck_in_import", pass_fds=(theirs,), **{PARENT_FD: str(theirs)})
+    os.close(theirs)
+    await service.says("importing")
+    os.close(ours)
+    code, _ = await service.end()
+    assert code == -signal.SIGKILL
+
+
+async def test_the_loop_beats_into_the_managers_pipe(run: Run) -> None:
+    beats, theirs = os.pipe()
+    service = await run("work", pass_fds=(theirs,), **{HEARTBEAT_FD: str(theirs)})
+    os.close(theirs)
+    await service.says("start")
+    assert await asyncio.to_thread(os.read, beats, 1) == b"."
+    assert await asyncio.to_thread(os.read, beats, 1) == b"."
+    os.close(beats)
+
+
+class Heard:
+    """A registry that keeps what it hears, or is as slow or broken as asked."""
+
+    def __init__(self, delay_s: float = 0, error: Exception | None = None) -> None:
+        self.reports: list[Report] = []
+        self._delay_s = delay_s
+        self._error = error
+
+    async def heartbeat(self, report: Report) -> None:
+        await asyncio.sleep(self._delay_s)
+        if self._error:
+            raise self._error
+        self.reports.append(report)
+
+
+def host(behaviour: str, registry: Heard, http: HttpAddress | None = None) -> ServiceHost:
+    times = Deadlines(drain_s=0.2, stop_s=0.2, heartbeat_s=0.02)
+    return ServiceHost(ToyService(behaviour), registry, http, times, ParentWatch(None, None))
+
+
+async def run_for(seconds: float, service: ServiceHost) -> int:
+    asyncio.get_running_loop().call_later(seconds, os.kill, os.getpid(), signal.SIGTERM)
+    return await service.run()
+
+
+async def test_the_registry_hears_a_report_every_heartbeat_and_the_end() -> None:
+    registry = Heard()
+    assert await run_for(0.3, host("work", registry)) == 0
+    assert len(registry.reports) >= 5
+    assert registry.reports[0].state is State.RUNNING
+    assert registry.reports[-1].state is State.STOPPED
+    assert not registry.reports[-1].healthy
+
+
+async def test_the_registry_hears_why_a_service_failed() -> None:
+    registry = Heard()
+    assert await host("usage", registry).run() == 2
+    last = registry.reports[-1]
+    assert (last.state, last.healthy) == (State.FAILED, False)
+    assert "MASSIVE_FEED" in last.reason
+
+
+@pytest.mark.parametrize("registry", [Heard(delay_s=60), Heard(error=ConnectionError("gone"))])
+async def test_a_failing_registry_is_counted_and_does_not_end_the_service(registry: Heard) -> None:
+    service = host("work", registry)
+    assert await run_for(0.3, service) == 0
+    assert service.heartbeats_failed >= 5
+    assert service.report().detail["heartbeats_failed"] == service.heartbeats_failed
