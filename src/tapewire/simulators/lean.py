@@ -21,8 +21,8 @@ from itertools import count, groupby
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tapewire.market.conditions import HIGH_LOW, OPEN_CLOSE, VOLUME, effects
 from tapewire.market.sessions import SessionCalendar
+from tapewire.simulators.daily import DailyTally
 from tapewire.simulators.sources import (
     DailyBar,
     Reference,
@@ -293,47 +293,25 @@ class LeanReference:
 
 
 def daily_bar(file: TickFile) -> DailyBar | None:
-    """A session's official bar from its trades; None without an eligible one.
-
-    Conditions decide as in the regular session at any hour, so that extended-hours trades set no
-    price while the closing cross, printed seconds after 16:00, does: ``close`` is the last
-    open/close-eligible regular trade. Volume counts every volume-eligible trade of the day.
-    """
-    eligible = _Eligible(file.tape)
-    prices: list[int] = []
-    extremes: list[int] = []
-    volume = value = trades = 0
+    """A session's official bar from a trade file; None without an eligible trade."""
+    tally, conditions = DailyTally(), _Conditions(file.tape)
     for rows in _chunks(file):
         for row in rows:
             _, price, size, tail = row.split(",", 3)
-            effects = eligible[tail]
-            if effects & VOLUME:
-                volume += int(size)
-                value += int(price) * int(size)
-                trades += 1
-            if effects & HIGH_LOW:
-                extremes.append(int(price))
-            if effects & OPEN_CLOSE:
-                prices.append(int(price))
-    if not prices or not volume:
-        return None
-    high, low = max(extremes, default=max(prices)), min(extremes, default=min(prices))
-    open_, high_, low_, close = (p / 10_000 for p in (prices[0], high, low, prices[-1]))
-    vwap = round(value / volume / 10_000, 4)
-    return DailyBar(open_, high_, low_, close, volume, vwap, trades)
+            tally.add(int(price) / 10_000, int(size), conditions[tail])
+    return tally.bar()
 
 
-class _Eligible(dict[str, int]):
-    """A trade row's end -> what the trade may update, by the regular session's rule."""
+class _Conditions(dict[str, tuple[int, ...]]):
+    """A trade row's end -> the trade's condition ids."""
 
     def __init__(self, tape: int) -> None:
         super().__init__()
         self._tape = tape
 
-    def __missing__(self, columns: str) -> int:
-        ids = conditions_of(int(columns.split(",")[1], 16), self._tape)
-        self[columns] = bits = effects(ids, regular_session=True)
-        return bits
+    def __missing__(self, columns: str) -> tuple[int, ...]:
+        self[columns] = ids = conditions_of(int(columns.split(",")[1], 16), self._tape)
+        return ids
 
 
 def _find(path: Path) -> tuple[list[TickFile], list[Path]]:

@@ -7,6 +7,7 @@ statistics, without a key.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import datetime as dt
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -114,14 +115,14 @@ class RestSide:
 
     async def _grouped(self, request: web.Request) -> web.Response:
         day = self._day(request.match_info["date"])
-        bars = self._reference.daily_bars(day.date)
+        bars = await self._daily_bars(day)
         rows = [{"T": symbol, **_bar(bar, day.close_ms)} for symbol, bar in sorted(bars.items())]
         return self._bars(rows)
 
     async def _previous(self, request: web.Request) -> web.Response:
         ticker = request.match_info["ticker"]
         day = self._calendar.previous_session(self._today())
-        bar = self._bar_of(ticker, day)
+        bar = (await self._daily_bars(day)).get(ticker)
         rows = [{"T": ticker, **_bar(bar, day.close_ms)}] if bar else []
         return self._bars(rows, ticker=ticker)
 
@@ -131,10 +132,11 @@ class RestSide:
         if (request.match_info["n"], request.match_info["span"]) != ("1", "day"):
             return self._bars([], ticker=ticker)
         first, last = (self._day(request.match_info[name]).date for name in ("from", "to"))
+        days = [day for day in self._calendar.sessions(first, last) if day.date < self._today()]
         rows = [
             _bar(bar, day.turn_ms - 4 * 3_600_000)
-            for day in self._calendar.sessions(first, last)
-            if day.date < self._today() and (bar := self._bar_of(ticker, day))
+            for day in days
+            if (bar := (await self._daily_bars(day)).get(ticker))
         ]
         if request.query.get("sort") == "desc":
             rows.reverse()
@@ -143,7 +145,7 @@ class RestSide:
     async def _snapshots(self, request: web.Request) -> web.Response:
         """Previous day of every ticker; the day itself as after the reset, without bars."""
         wanted = set(filter(None, request.query.get("tickers", "").split(",")))
-        bars = self._reference.daily_bars(self._calendar.previous_session(self._today()).date)
+        bars = await self._daily_bars(self._calendar.previous_session(self._today()))
         rows = [
             {
                 "ticker": symbol,
@@ -223,8 +225,9 @@ class RestSide:
     async def _show_statistics(self, _: web.Request) -> web.Response:
         return _json(self._statistics.as_dict())
 
-    def _bar_of(self, ticker: str, day: TradingDay) -> DailyBar | None:
-        return self._reference.daily_bars(day.date).get(ticker)
+    async def _daily_bars(self, day: TradingDay) -> Mapping[str, DailyBar]:
+        """A day's bars, worked out in a thread: recorded days are read from files."""
+        return await asyncio.to_thread(self._reference.daily_bars, day.date)
 
     def _today(self) -> str:
         now_ms = self._now_ms()

@@ -1,4 +1,4 @@
-"""``SOURCE`` strings: ``lean:PATH``, ``flatfile:PATH``, ``capture:PATH``, ``generator[:...]``."""
+"""``SOURCE`` strings: ``generator[:...]``, ``lean:PATH``, ``flatfile:PATH``, ``capture:PATH``."""
 
 from __future__ import annotations
 
@@ -6,30 +6,45 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from tapewire.providers import capture
+from tapewire.simulators.capture import CaptureSource
+from tapewire.simulators.flatfile import FlatFileSource
 from tapewire.simulators.lean import LeanSource
 from tapewire.simulators.sources import Source, SourceError
 
 _READERS: Final[Mapping[str, Callable[[Path], Source]]] = {
     "lean": LeanSource,
+    "flatfile": FlatFileSource,
+    "capture": CaptureSource,
+}
+_KIND_BY_SUFFIX: Final = {
+    ".zip": "lean",
+    ".csv": "flatfile",
+    ".gz": "flatfile",
+    capture.SUFFIX: "capture",
 }
 
 
 def parse_source(text: str) -> Source:
     """The source that a ``SOURCE`` string names.
 
-    A bare path that exists is told by its layout: ``.csv`` and ``.csv.gz`` are flat files,
-    ``.twcap`` a capture, anything else LEAN's. Raises SourceError that says what was expected.
+    A bare path that exists is told by its suffix, a folder by the first file in it that has one
+    of ``.zip`` (recorded ticks), ``.csv`` or ``.csv.gz`` (flat files), ``.twcap`` (a capture).
+    Raises SourceError that says what was expected.
     """
     kind, colon, rest = text.partition(":")
     if colon and kind in _READERS:
         return _READERS[kind](Path(rest))
-    if Path(text).exists():
-        return _READERS[_layout(Path(text))](Path(text))
+    layout = _layout(Path(text))
+    if layout:
+        return _READERS[layout](Path(text))
     raise SourceError(
         f"source {text!r} is neither a path that exists nor one of generator[:name=value,...], "
         f"{', '.join(f'{kind}:PATH' for kind in _READERS)}"
     )
 
 
-def _layout(path: Path) -> str:
-    return "lean"
+def _layout(path: Path) -> str | None:
+    files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.is_file() else []
+    kinds = (_KIND_BY_SUFFIX.get(file.suffix) for file in files)
+    return next((kind for kind in kinds if kind), None)
