@@ -224,6 +224,23 @@ async def test_the_registry_hears_why_a_service_failed() -> None:
     assert "MASSIVE_FEED" in last.reason
 
 
+def test_drain_and_stop_fit_into_what_the_supervisor_grants() -> None:
+    deadlines = Deadlines.within(10)
+    assert deadlines.drain_s + deadlines.stop_s < 10
+
+
+async def test_errors_of_other_layers_get_their_exit_code_from_the_caller() -> None:
+    def explain(error: Exception) -> tuple[int, str]:
+        return 4, f"missing: {error}"
+
+    registry = Heard()
+    service = ServiceHost(
+        ToyService("bug"), registry, None, Deadlines(), ParentWatch(None, None), explain
+    )
+    assert await service.run() == 4
+    assert registry.reports[-1].reason == "missing: a bug"
+
+
 @pytest.mark.parametrize("registry", [Heard(delay_s=60), Heard(error=ConnectionError("gone"))])
 async def test_a_failing_registry_is_counted_and_does_not_end_the_service(registry: Heard) -> None:
     service = host("work", registry)

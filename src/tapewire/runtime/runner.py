@@ -22,7 +22,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 import msgspec
 
@@ -32,6 +32,9 @@ from tapewire.runtime.parent import ParentWatch, watch_parent
 from tapewire.runtime.service import Report, Service, ServiceError, State
 
 log = get_logger(__name__)
+
+Explain = Callable[[Exception], tuple[int, str]]
+"""Exit code and message of an error that ended a service."""
 
 INTERRUPTED: Final = 130
 FAILED: Final = 1
@@ -60,6 +63,11 @@ class Deadlines:
     orphan_stop_s: float = 0.5
     heartbeat_s: float = 1.0
 
+    @classmethod
+    def within(cls, total_s: float) -> Self:
+        """Drain and stop together inside what a supervisor grants (``TAPEWIRE_DRAIN_S``)."""
+        return cls(drain_s=0.8 * total_s, stop_s=0.15 * total_s)
+
 
 def run_service(
     service: Service,
@@ -67,14 +75,24 @@ def run_service(
     registry: HeartbeatRegistry | None = None,
     http: HttpAddress | None = None,
     deadlines: Deadlines | None = None,
+    explain: Explain | None = None,
 ) -> int:
     """Run ``service`` in a new event loop until it ends; return the process's exit code.
 
     ``registry``: told once a second (None: nobody to tell). ``http``: where health and
-    metrics listen (None: headless, ``--http off``).
+    metrics listen (None: headless, ``--http off``). ``explain``: exit codes for the errors
+    of parts that this layer does not know (default: a ``ServiceError``'s own, else 1).
     """
-    host = ServiceHost(service, registry, http, deadlines or Deadlines(), watch_parent())
+    host = ServiceHost(
+        service, registry, http, deadlines or Deadlines(), watch_parent(), explain or _explain
+    )
     return run_async(host.run())
+
+
+def _explain(error: Exception) -> tuple[int, str]:
+    if isinstance(error, ServiceError):
+        return error.exit_code, str(error)
+    return FAILED, f"{type(error).__name__}: {error}"
 
 
 def run_async(main: Coroutine[Any, Any, int]) -> int:
@@ -148,12 +166,14 @@ class ServiceHost:
         http: HttpAddress | None,
         deadlines: Deadlines,
         parent: ParentWatch,
+        explain: Explain = _explain,
         exit_now: Callable[[int], None] = os._exit,
     ) -> None:
         self._service = service
         self._registry = registry
         self._deadlines = deadlines
         self._parent = parent
+        self._explain = explain
         self._exit_now = exit_now
         self._health = HealthServer(self.report, http) if http else None
         self._failure = ""
@@ -254,14 +274,16 @@ class ServiceHost:
         """Turn what ended the service into its last words and an exit code."""
         try:
             return await part
-        except ServiceError as error:
-            self._failure = str(error)
-            log.error(str(error), service=self._service.name, exit_code=error.exit_code)
-            return error.exit_code
         except Exception as error:
-            self._failure = f"{type(error).__name__}: {error}"
-            log.exception("ended by an unexpected error", service=self._service.name)
-            return FAILED
+            code, self._failure = self._explain(error)
+            unexpected = code == FAILED and not isinstance(error, ServiceError)
+            log.error(
+                self._failure,
+                service=self._service.name,
+                exit_code=code,
+                exc_info=error if unexpected else None,
+            )
+            return code
 
     async def _beat_forever(self) -> None:
         """One byte at once, then one a heartbeat, from the loop: a stuck loop is silent."""
