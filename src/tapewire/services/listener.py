@@ -8,7 +8,7 @@ can go wrong with it (architecture.md 2, decision 4), so that a loss is always a
 import asyncio
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -30,6 +30,7 @@ MAX_READY_BATCHES: Final = 2_000
 """A lossless run stops reading above this many batches ready in any shard (components.md 2)."""
 
 MAX_HOLES: Final = 100
+"""Holes remembered for the report; the oldest are forgotten, ``reconnects`` still counts."""
 
 
 class Capture(Protocol):
@@ -66,7 +67,7 @@ class ListenerStatistics(Struct):
     depth_errors: int = 0
     captured_frames: int = 0
     capture_errors: int = 0
-    holes: deque[Hole] = field(default_factory=lambda: deque(maxlen=MAX_HOLES))
+    holes: list[Hole] = field(default_factory=list)
 
 
 class _Rates:
@@ -320,7 +321,7 @@ class MassiveDataListener:
             if self._last_ns:
                 ending = self._client.last_ending
                 hole = Hole(self._last_ns // 1_000_000, now_ns // 1_000_000, ending)
-                self.statistics.holes.append(hole)
+                self.statistics.holes = [*self.statistics.holes[1 - MAX_HOLES :], hole]
             self._connections_seen = connections
         self._last_ns, self._last_payload = now_ns, payload
 

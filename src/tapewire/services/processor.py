@@ -315,7 +315,7 @@ class MassiveDataProcessor:
     def _forget(self, shard: Shard) -> None:
         owner = self._owners.pop(shard, None)
         if owner:
-            self._folded_before += owner.state.counts.folded
+            self._folded_before += owner.state.totals.events
         self._consumers.pop(shard, None)
 
     def refer(self, references: Sequence[Reference]) -> None:
@@ -362,7 +362,7 @@ class MassiveDataProcessor:
         """Figures of the owned shards."""
         states = [owner.state for owner in self._owners.values()]
         now_ms = self._now_ms()
-        folded = self._folded_before + sum(state.counts.folded for state in states)
+        folded = self._folded_before + sum(state.totals.events for state in states)
         newest = max((state.second_ms for state in states), default=-1)
         drops: Counter[str] = Counter()
         for state in states:
@@ -390,10 +390,10 @@ class MassiveDataProcessor:
                     "flushes": owner.flushes,
                     "flush_ms": round(owner.flush_s * 1000, 2),
                     "applied": owner.state.applied,
-                    "folded": owner.state.counts.folded,
+                    "events": owner.state.totals.events,
                     "lost": owner.state.lost,
-                    "duplicates": owner.state.counts.duplicates,
-                    "batches": owner.state.counts.batches,
+                    "duplicates": owner.state.refusals.duplicates,
+                    "batches": owner.state.totals.batches,
                     "ended": owner.state.ended,
                 }
                 for shard, owner in self._owners.items()

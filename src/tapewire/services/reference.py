@@ -59,7 +59,8 @@ class Draft(Struct):
     """A date's rows while they are being asked for; a failed load goes on where it stopped.
 
     ``newest``: the session before the date; ``waiting``: older sessions still to be asked for,
-    newest first. ``volumes``: symbol -> sum and number of the sessions in which it appears.
+    newest first; ``barren``: those of which the provider has no bars at all.
+    ``volumes``: symbol -> sum and number of the sessions in which it appears.
     ``missing``: field -> why it is empty.
     """
 
@@ -70,6 +71,7 @@ class Draft(Struct):
     volumes: dict[str, tuple[Number, int]] = field(default_factory=dict)
     floats: dict[str, Number] = field(default_factory=dict)
     floats_asked: bool = False
+    barren: list[str] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -88,7 +90,7 @@ class Draft(Struct):
         Without one of them nobody gets an average: it would be a mean over fewer sessions than
         the column says, for every symbol.
         """
-        return not self.waiting
+        return not self.waiting and not self.barren
 
     def add_session(self, bars: Iterable[DayBar], *, newest: bool) -> None:
         """Take in one session's grouped day."""
@@ -318,9 +320,17 @@ class ReferenceService:
 
     async def _ask_sessions(self, draft: Draft, adjusted: bool) -> None:
         while draft.waiting:
-            bars = await self._rest.grouped_day(draft.waiting[0], adjusted=adjusted)
+            date = draft.waiting[0]
+            bars = list(await self._rest.grouped_day(date, adjusted=adjusted))
             draft.add_session(bars, newest=False)
             del draft.waiting[0]
+            if not bars:
+                draft.barren.append(date)
+        if draft.barren:
+            draft.missing["avg_volume"] = (
+                f"the provider has no bars of {len(draft.barren)} of the last"
+                f" {self._settings.sessions} sessions, so there is no mean over them"
+            )
 
     def _remember(self, draft: Draft, rows: Sequence[Reference]) -> None:
         self._loaded[draft.date] = {

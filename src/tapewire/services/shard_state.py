@@ -19,7 +19,7 @@ from tapewire.model.rows import Reference
 from tapewire.model.streams import Shard
 
 PROGRESS: Final = "progress"
-"""Private hash that says how far a replay is: field ``ended``."""
+"""Private hash of a shard's totals: field ``totals``, and ``ended`` after a replay."""
 
 
 class Decoded(Protocol):
@@ -47,17 +47,26 @@ class TimedAnalyzer(Analyzer, Protocol):
         """Start of the current second of event time, -1 before the first event."""
 
 
-class Counts(msgspec.Struct):
-    """What one owner saw of a shard since it claimed it."""
+class Totals(msgspec.Struct):
+    """What a shard's owners folded up to its positions: it survives them.
+
+    ``batches`` and ``events`` were taken in; of these ``skipped`` were not applied, by
+    reason; ``lost`` events in ``gaps`` gaps never came.
+    """
 
     batches: int = 0
     events: int = 0
-    folded: int = 0
+    lost: int = 0
+    gaps: int = 0
+    skipped: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class Refusals(msgspec.Struct):
+    """Deliveries that this owner did not fold."""
+
     duplicates: int = 0
     old_epochs: int = 0
     undecodable: int = 0
-    lost: int = 0
-    gaps: int = 0
 
 
 class ShardState:
@@ -69,8 +78,8 @@ class ShardState:
         self.shard = shard
         self.analyzers = analyzers
         self.positions = Positions()
-        self.counts = Counts()
-        self.skipped: Counter[str] = Counter()
+        self.totals = Totals()
+        self.refusals = Refusals()
         self.ended = False
         self.received_ns = 0
         self._decode = decode
@@ -81,6 +90,8 @@ class ShardState:
         self._quiet_second_ms = -1
         self._newest_ms = 0
         self._ending_unwritten = False
+        self._totals_changed = False
+        self._skipped: Counter[str] = Counter()
 
     @property
     def second_ms(self) -> int:
@@ -92,14 +103,13 @@ class ShardState:
         try:
             batch = decode_batch(body)
         except msgspec.MsgspecError:
-            self.counts.undecodable += 1
+            self.refusals.undecodable += 1
             return
-        self.counts.batches += 1
         verdict, missing = self.positions.accept(batch)
         if verdict is Verdict.DUPLICATE:
-            self.counts.duplicates += batch.count > 0
+            self.refusals.duplicates += 1
         elif verdict is Verdict.OLD_EPOCH:
-            self.counts.old_epochs += 1
+            self.refusals.old_epochs += 1
         else:
             self._fold(batch, missing)
 
@@ -108,9 +118,7 @@ class ShardState:
         events: list[Event] = decoded.events if decoded else []
         marks = self._marks(batch, missing, events)
         if decoded:
-            self.counts.events += batch.count
-            self.counts.folded += len(events)
-            self.skipped.update(decoded.skipped)
+            self._count(batch, decoded)
             self.received_ns = batch.received_ns
             self._quiet_since_ms = None
             if events:
@@ -119,6 +127,12 @@ class ShardState:
         if batch.ending:
             self._apply([Clock(max(self.second_ms, 0), final=True)])
             self.ended = self._ending_unwritten = True
+
+    def _count(self, batch: Batch, decoded: Decoded) -> None:
+        self.totals.batches += 1
+        self.totals.events += batch.count
+        self._skipped.update(decoded.skipped)
+        self._totals_changed = True
 
     def _apply(self, events: Sequence[Event]) -> None:
         if events:
@@ -134,8 +148,9 @@ class ShardState:
             self._open_gap = None
         if missing:
             gap = self._gap(batch, missing, until_ms)
-            self.counts.lost += gap.events or 0
-            self.counts.gaps += 1
+            self.totals.lost += gap.events or 0
+            self.totals.gaps += 1
+            self._totals_changed = True
             marks.append(self._record(gap))
             if until_ms is None:
                 self._open_gap = gap
@@ -182,16 +197,21 @@ class ShardState:
         for analyzer in self.analyzers:
             changes.merge(analyzer.drain())
         changes.gaps, self._gaps = self._gaps, []
-        if self._ending_unwritten:
-            changes.private[PROGRESS] = {"ended": b"1"}
-            self._ending_unwritten = False
+        if self._totals_changed or self._ending_unwritten:
+            changes.private[PROGRESS] = self._progress()
         return changes
+
+    def _progress(self) -> dict[str, bytes]:
+        self.totals.skipped = self.skips()
+        self._totals_changed = self._ending_unwritten = False
+        fields = {"totals": _encode(self.totals)}
+        return fields | {"ended": b"1"} if self.ended else fields
 
     def renew(self) -> None:
         """Make the next drain write everything."""
         for analyzer in self.analyzers:
             analyzer.renew()
-        self._ending_unwritten = self.ended
+        self._totals_changed = True
 
     def first_hashes(self) -> list[str]:
         """Private hashes to read first when restoring."""
@@ -204,13 +224,17 @@ class ShardState:
     def restore(self, positions: Mapping[str, bytes], private: Hashes) -> None:
         """Continue where the last flush of the earlier owner stands."""
         self.positions = Positions.unpack(dict(positions))
-        self.ended = "ended" in private.get(PROGRESS, {})
+        progress = private.get(PROGRESS, {})
+        self.ended = "ended" in progress
+        if "totals" in progress:
+            self.totals = decode_totals(progress["totals"])
+            self._skipped = Counter(self.totals.skipped)
         for analyzer in self.analyzers:
             analyzer.restore(private)
 
     def skips(self) -> dict[str, int]:
         """Events not applied, by reason: undecodable ones and those the folds refused."""
-        total = Counter(self.skipped)
+        total = Counter(self._skipped)
         for analyzer in self.analyzers:
             total.update(analyzer.skipped)
         return dict(total)
@@ -249,3 +273,8 @@ def _continued(gap: Gap, until_ms: int) -> Gap:
         max(gap.to_ms, until_ms),
         gap.reason,
     )
+
+
+_encode = msgspec.msgpack.Encoder().encode
+decode_totals = msgspec.msgpack.Decoder(Totals).decode
+"""Packed ``totals`` of the progress hash -> Totals."""
