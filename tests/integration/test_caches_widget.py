@@ -34,7 +34,7 @@ KEYS = WidgetDataCacheKeys(SHARD)
 async def command(cache: WidgetCache, *arguments: Any) -> Any:
     """One plain command on the cache's own server."""
     assert isinstance(cache, RedisWidgetCache)
-    return await cache._redis.execute_command(*arguments)
+    return await cache._link.run(*arguments)
 
 
 class TestRedisWidgetCache(WidgetCacheContract):

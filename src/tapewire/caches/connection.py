@@ -7,14 +7,15 @@ exactly once, whatever the URL's options say; whoever called decides what is saf
 
 import re
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, Final, Protocol, Self, cast
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from redis import exceptions
-from redis.asyncio import Redis as RedisPy
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -38,36 +39,20 @@ NOT_NOW_CLASSES: Final = (
 )
 
 
-class Pipeline(Protocol):
-    """Commands sent together."""
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    def execute_command(self, *arguments: Any) -> Any:
-        """Add one command."""
-
-    async def execute(self) -> Sequence[Any]:
-        """Send them; one answer each. Raises the first error."""
+Argument = str | bytes | int | float
+Command = tuple[Argument, ...]
 
 
-class Redis(Protocol):
-    """What the caches use of redis-py's client. Keys and values come back as bytes."""
+class Script:
+    """One Lua script of ``caches/lua``.
 
-    def execute_command(self, *arguments: Any) -> Awaitable[Any]:
-        """Send one command, return its answer."""
+    Args:
+        name: its file's name without ``.lua``.
+    """
 
-    def pipeline(self, *, transaction: bool) -> Pipeline:
-        """Send many commands in one round trip; in one MULTI with ``transaction``."""
-
-    async def aclose(self) -> None:
-        """Close every connection."""
+    def __init__(self, name: str) -> None:
+        self.source = (files("tapewire.caches") / "lua" / f"{name}.lua").read_bytes()
+        self.digest = sha1(self.source, usedforsecurity=False).hexdigest()
 
 
 def unix_ms() -> int:
@@ -75,13 +60,9 @@ def unix_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def open_redis(url: str, *, timeout_s: float = TIMEOUT_S) -> Redis:
-    """A client for ``redis://``, ``rediss://`` or ``unix://``; connects when first used.
-
-    Raises ValueError for another kind of URL. ``timeout_s`` bounds connecting, writing
-    and waiting for one answer.
-    """
-    client = RedisPy.from_url(
+def open_redis(url: str, *, timeout_s: float = TIMEOUT_S) -> Any:
+    """redis-py's own client (its types are loose) with every wait bounded, nothing repeated."""
+    return Redis.from_url(
         url,
         protocol=2,
         decode_responses=False,
@@ -90,7 +71,51 @@ def open_redis(url: str, *, timeout_s: float = TIMEOUT_S) -> Redis:
         health_check_interval=0,
         retry=Retry(NoBackoff(), 0),
     )
-    return cast(Redis, client)
+
+
+class Link:
+    """Connections to one server; opened when first used.
+
+    Args:
+        url: ``redis://…``, ``rediss://…`` or ``unix://…?db=N``; ValueError for another kind.
+        timeout_s: bounds connecting, writing, and waiting for one answer.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        self.url = url
+        self.address = address_of(url)
+        self.timeout_s = timeout_s
+        self._redis = open_redis(url, timeout_s=timeout_s)
+
+    async def run(self, *command: Argument) -> Any:
+        """Send one command once and return its answer; keys and values are bytes."""
+        with answers_from(self.address):
+            return await self._redis.execute_command(*command)
+
+    async def script(self, script: Script, keys: Sequence[str], *arguments: Argument) -> Any:
+        """Run a script once.
+
+        A server that does not know its digest (``NOSCRIPT``: restarted, flushed) has run
+        nothing, so the whole text is sent.
+        """
+        rest = (len(keys), *keys, *arguments)
+        with answers_from(self.address):
+            try:
+                return await self._redis.execute_command("EVALSHA", script.digest, *rest)
+            except exceptions.NoScriptError:
+                return await self._redis.execute_command("EVAL", script.source, *rest)
+
+    async def together(self, commands: Iterable[Command], *, atomic: bool) -> list[Any]:
+        """Send commands in one round trip, in one MULTI when ``atomic``; one answer each."""
+        async with self._redis.pipeline(transaction=atomic) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            with answers_from(self.address):
+                return list(await pipeline.execute())
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose()
 
 
 def address_of(url: str) -> str:

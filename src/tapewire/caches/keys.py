@@ -72,6 +72,7 @@ class MarketDataCacheKeys:
     """Keys in the Market Data Cache (MDC)."""
 
     REFERENCE_CHANGES: Final = "reference:changes"
+    REFERENCE_DATES: Final = "reference:dates"
     SERVICES: Final = "tapewire:services"
 
     @staticmethod
@@ -119,4 +120,3 @@ class MarketDataCacheBounds:
     """How long MDC's lists and streams may grow; the oldest entries go first."""
 
     REFERENCE_CHANGES: Final = 200
-    COMMANDS: Final = 100

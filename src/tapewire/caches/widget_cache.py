@@ -21,19 +21,11 @@ from tapewire.caches.cache import (
     Wanted,
     settled,
 )
-from tapewire.caches.connection import (
-    TIMEOUT_S,
-    Pipeline,
-    address_of,
-    answers_from,
-    open_redis,
-    unix_ms,
-)
+from tapewire.caches.connection import TIMEOUT_S, Command, Link, Script, unix_ms
 from tapewire.caches.following import check_predecessor, check_stored, continues
 from tapewire.caches.keys import WidgetDataCacheBounds as Bounds
 from tapewire.caches.keys import WidgetDataCacheKeys, WidgetDataCacheTTL
 from tapewire.caches.lives import Lives
-from tapewire.caches.scripts import Script
 from tapewire.model.changes import Changes, decode_published, encode_published
 from tapewire.model.events import Gap
 
@@ -72,29 +64,25 @@ class RedisWidgetCache:
         now_ms: Callable[[], int] = unix_ms,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self.address = address_of(url)
-        self._url = url
-        self._timeout_s = timeout_s
+        self._link = Link(url, timeout_s=timeout_s)
         self._now_ms = now_ms
-        self._redis = open_redis(url, timeout_s=timeout_s)
         self._claim, self._flush = Script("claim"), Script("flush")
         self._lives: dict[str, Lives] = {}
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._redis.aclose()
+        await self._link.close()
 
     async def claim(self, shard: str) -> Claim:
         """Become the owner (``lua/claim.lua``), and put the shard on the list of shards."""
         keys = WidgetDataCacheKeys(shard)
-        with answers_from(self.address):
-            await self._redis.execute_command("SADD", keys.SHARDS, shard)
-            place, positions = await self._claim.run(
-                self._redis,
-                (keys.place, keys.changes, keys.positions),
-                self._now_ms(),
-                WidgetDataCacheTTL.of("place"),
-            )
+        await self._link.run("SADD", keys.SHARDS, shard)
+        place, positions = await self._link.script(
+            self._claim,
+            (keys.place, keys.changes, keys.positions),
+            self._now_ms(),
+            WidgetDataCacheTTL.of("place"),
+        )
         self._lives[shard] = Lives(self._now_ms)
         stored = {producer.decode(): packed for producer, packed in pairs(positions)}
         return Claim(Place.parse(place.decode()), stored)
@@ -107,8 +95,7 @@ class RedisWidgetCache:
         changes = settled(changes)
         lives = self._lives.setdefault(shard, Lives(self._now_ms))
         due = lives.due(changes)
-        with answers_from(self.address):
-            outcome, found = await self._run_flush(shard, expected, positions, changes, due)
+        outcome, found = await self._run_flush(shard, expected, positions, changes, due)
         judge(Outcome(outcome), shard, expected, found.decode())
         lives.refreshed(due, changes)
         return expected.next
@@ -122,8 +109,8 @@ class RedisWidgetCache:
         due: dict[str, int],
     ) -> Any:
         keys = WidgetDataCacheKeys(shard)
-        return await self._flush.run(
-            self._redis,
+        return await self._link.script(
+            self._flush,
             (keys.place, keys.changes, keys.positions, keys.gaps, keys.names, keys.sequences),
             str(expected),
             str(expected.next),
@@ -143,24 +130,16 @@ class RedisWidgetCache:
         if not hashes:
             return {}
         keys = WidgetDataCacheKeys(shard)
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for name, fields in hashes.items():
-                read_hash(pipeline, keys.of(name), fields)
-            with answers_from(self.address):
-                answers = await pipeline.execute()
-        return hashes_of(hashes, answers)
+        reads = [read_hash(keys.of(name), fields) for name, fields in hashes.items()]
+        return hashes_of(hashes, await self._link.together(reads, atomic=False))
 
     async def snapshot(self, shard: str, hashes: Wanted, boards: Sequence[str] = ()) -> Snapshot:
         """Place, hashes and boards in one MULTI."""
         keys = WidgetDataCacheKeys(shard)
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.execute_command("GET", keys.place)
-            for name, fields in hashes.items():
-                read_hash(pipeline, keys.of(name), fields)
-            for name in boards:
-                pipeline.execute_command("ZRANGE", keys.of(name), 0, -1, "WITHSCORES")
-            with answers_from(self.address):
-                place, *answers = await pipeline.execute()
+        commands: list[Command] = [("GET", keys.place)]
+        commands += [read_hash(keys.of(name), fields) for name, fields in hashes.items()]
+        commands += [("ZRANGE", keys.of(name), 0, -1, "WITHSCORES") for name in boards]
+        place, *answers = await self._link.together(commands, atomic=True)
         found = {
             name: {member.decode(): float(score) for member, score in pairs(scores)}
             for name, scores in zip(boards, answers[len(hashes) :], strict=True)
@@ -172,7 +151,7 @@ class RedisWidgetCache:
         """Follow change streams on a connection of its own."""
         if not places:
             raise ValueError("follow needs at least one shard's place; got none")
-        reader = ChangeStreams(self._url, places, self._timeout_s)
+        reader = ChangeStreams(self._link.url, places, self._link.timeout_s)
         try:
             while True:
                 entries = await reader.read()
@@ -183,22 +162,18 @@ class RedisWidgetCache:
 
     async def shards(self) -> list[str]:
         """Shards that were ever claimed here."""
-        with answers_from(self.address):
-            found = await self._redis.execute_command("SMEMBERS", WidgetDataCacheKeys.SHARDS)
+        found = await self._link.run("SMEMBERS", WidgetDataCacheKeys.SHARDS)
         return sorted(name.decode() for name in found)
 
     async def names(self, shard: str) -> list[str]:
         """Names of the shard's hashes, boards and lists that have not expired."""
         key = WidgetDataCacheKeys(shard).names
-        with answers_from(self.address):
-            found = await self._redis.execute_command("ZRANGEBYSCORE", key, self._now_ms(), "+inf")
+        found = await self._link.run("ZRANGEBYSCORE", key, self._now_ms(), "+inf")
         return sorted(name.decode() for name in found)
 
     async def gaps(self, shard: str) -> list[Gap]:
         """The shard's gaps, oldest first."""
-        key = WidgetDataCacheKeys(shard).gaps
-        with answers_from(self.address):
-            packed = await self._redis.execute_command("LRANGE", key, 0, -1)
+        packed = await self._link.run("LRANGE", WidgetDataCacheKeys(shard).gaps, 0, -1)
         return [_decode_gap(gap) for gap in packed]
 
 
@@ -206,8 +181,7 @@ class ChangeStreams:
     """One reader of many shards' change streams."""
 
     def __init__(self, url: str, places: Mapping[str, Place], timeout_s: float) -> None:
-        self._address = address_of(url)
-        self._redis = open_redis(url, timeout_s=timeout_s + BLOCK_S)
+        self._link = Link(url, timeout_s=timeout_s + BLOCK_S)
         self._at = dict(places)
         self._shards = {WidgetDataCacheKeys(shard).changes: shard for shard in places}
         self._command = ("XREAD", "COUNT", ENTRIES_AT_ONCE, "BLOCK", int(BLOCK_S * 1000), "STREAMS")
@@ -216,8 +190,7 @@ class ChangeStreams:
     async def read(self) -> list[Followed]:
         """The next entries of all shards; none when nothing came within ``BLOCK_S``."""
         after = [str(self._at[shard]) for shard in self._shards.values()]
-        with answers_from(self._address):
-            answer = await self._redis.execute_command(*self._command, *self._shards, *after)
+        answer = await self._link.run(*self._command, *self._shards, *after)
         entries: list[Followed] = []
         for key, found in answer or ():
             entries += await self._take(self._shards[key.decode()], found)
@@ -237,10 +210,7 @@ class ChangeStreams:
 
     async def _before(self, shard: str, place: Place) -> Place | None:
         key = WidgetDataCacheKeys(shard).changes
-        with answers_from(self._address):
-            found = await self._redis.execute_command(
-                "XREVRANGE", key, f"({place}", "-", "COUNT", 1
-            )
+        found = await self._link.run("XREVRANGE", key, f"({place}", "-", "COUNT", 1)
         return Place.parse(found[0][0].decode()) if found else None
 
     async def _check_places(self) -> None:
@@ -249,14 +219,13 @@ class ChangeStreams:
             return
         self._check_s = now_s + BLOCK_S
         keys = [WidgetDataCacheKeys(shard).place for shard in self._at]
-        with answers_from(self._address):
-            stored = await self._redis.execute_command("MGET", *keys)
+        stored = await self._link.run("MGET", *keys)
         places = [Place.parse(place.decode()) if place else None for place in stored]
         check_stored(self._at, dict(zip(self._at, places, strict=True)))
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._redis.aclose()
+        await self._link.close()
 
 
 def refuse_reserved(changes: Changes) -> None:
@@ -286,12 +255,9 @@ def pairs(flat: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     return zip(values, values, strict=True)
 
 
-def read_hash(pipeline: Pipeline, key: str, fields: Sequence[str] | None) -> None:
-    """Put one read into a pipeline: the whole hash, or these fields."""
-    if fields is None:
-        pipeline.execute_command("HGETALL", key)
-    else:
-        pipeline.execute_command("HMGET", key, *(fields or ("",)))
+def read_hash(key: str, fields: Sequence[str] | None) -> Command:
+    """The command that reads a whole hash, or these fields."""
+    return ("HGETALL", key) if fields is None else ("HMGET", key, *(fields or ("",)))
 
 
 def hashes_of(hashes: Wanted, answers: Sequence[Any]) -> dict[str, dict[str, bytes]]:
