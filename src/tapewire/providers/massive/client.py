@@ -36,6 +36,9 @@ from tapewire.providers.massive.protocol import (
 from tapewire.runtime.service import DependencyMissing, RefusedByProvider
 
 _log: Final = logging.getLogger(__name__)
+_socket_log: Final = logging.getLogger(f"{__name__}.socket")
+# At DEBUG the library writes every frame to its log, the one with the key included.
+_socket_log.setLevel(logging.INFO)
 _T = TypeVar("_T")
 
 Take: TypeAlias = Callable[[bytes, Sequence[Slice]], None]
@@ -257,6 +260,9 @@ class MassiveClient:
                 watchdog = asyncio.create_task(self._watch(socket, connection))
                 try:
                     await self._read(socket, connection, take)
+                except asyncio.CancelledError:
+                    await socket.close()  # we leave by our own will: 1000, not 1011
+                    raise
                 finally:
                     watchdog.cancel()
                     await asyncio.gather(watchdog, return_exceptions=True)
@@ -274,6 +280,7 @@ class MassiveClient:
         bounds = self._bounds
         return connect(
             self.url,
+            logger=_socket_log,
             compression=None,
             # A proxy from the environment must not come between us and our own machine.
             proxy=None if urlsplit(self.url).hostname in _LOOPBACK else True,
