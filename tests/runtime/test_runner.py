@@ -11,9 +11,9 @@ from contextlib import suppress
 
 import pytest
 
-from tapewire.runtime.health import HttpAddress
 from tapewire.runtime.parent import HEARTBEAT_FD, PARENT_FD, ParentWatch
-from tapewire.runtime.runner import Deadlines, ServiceHost
+from tapewire.runtime.registry import Command, MemoryRegistry, Registry, RegistryError
+from tapewire.runtime.runner import Deadlines, Explain, ServiceHost
 from tapewire.runtime.service import Report, State
 from tests.runtime.processes import environ, toy
 from tests.runtime.toy_service import ToyService
@@ -182,46 +182,59 @@ async def test_the_loop_beats_into_the_managers_pipe(run: Run) -> None:
     os.close(beats)
 
 
-class Heard:
-    """A registry that keeps what it hears, or is as slow or broken as asked."""
-
-    def __init__(self, delay_s: float = 0, error: Exception | None = None) -> None:
-        self.reports: list[Report] = []
-        self._delay_s = delay_s
-        self._error = error
-
-    async def heartbeat(self, report: Report) -> None:
-        await asyncio.sleep(self._delay_s)
-        if self._error:
-            raise self._error
-        self.reports.append(report)
-
-
-def host(behaviour: str, registry: Heard, http: HttpAddress | None = None) -> ServiceHost:
+def host(behaviour: str, registry: Registry, explain: Explain | None = None) -> ServiceHost:
     times = Deadlines(drain_s=0.2, stop_s=0.2, heartbeat_s=0.02)
-    return ServiceHost(ToyService(behaviour), registry, http, times, ParentWatch(None, None))
+    parent = ParentWatch(None, None)
+    if explain is None:
+        return ServiceHost(ToyService(behaviour), registry, None, times, parent)
+    return ServiceHost(ToyService(behaviour), registry, None, times, parent, explain)
 
 
-async def run_for(seconds: float, service: ServiceHost) -> int:
-    asyncio.get_running_loop().call_later(seconds, os.kill, os.getpid(), signal.SIGTERM)
-    return await service.run()
+async def until_listed(registry: Registry, state: State) -> Report:
+    async with asyncio.timeout(5):
+        while True:
+            for report in await registry.reports():
+                if report.state is state:
+                    return report
+            await asyncio.sleep(0.01)
 
 
-async def test_the_registry_hears_a_report_every_heartbeat_and_the_end() -> None:
-    registry = Heard()
-    assert await run_for(0.3, host("work", registry)) == 0
-    assert len(registry.reports) >= 5
-    assert registry.reports[0].state is State.RUNNING
-    assert registry.reports[-1].state is State.STOPPED
-    assert not registry.reports[-1].healthy
+async def test_a_service_is_listed_while_it_runs_and_leaves_the_list_when_it_stops() -> None:
+    registry = MemoryRegistry(time.monotonic)
+    ending = asyncio.create_task(host("work", registry).run())
+    assert (await until_listed(registry, State.RUNNING)).service == "toy"
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await ending == 0
+    assert await registry.reports() == []
 
 
 async def test_the_registry_hears_why_a_service_failed() -> None:
-    registry = Heard()
+    registry = MemoryRegistry(time.monotonic)
     assert await host("usage", registry).run() == 2
-    last = registry.reports[-1]
+    (last,) = await registry.reports()
     assert (last.state, last.healthy) == (State.FAILED, False)
     assert "MASSIVE_FEED" in last.reason
+
+
+async def test_a_command_reaches_the_service_and_its_answer_the_sender() -> None:
+    registry = MemoryRegistry(time.monotonic)
+    ending = asyncio.create_task(host("work", registry).run())
+    await until_listed(registry, State.RUNNING)
+    assert await registry.send("toy", "0", "echo", {"word": "hello"}, 5) == {"word": "hello"}
+    with pytest.raises(RegistryError, match="known: echo"):
+        await registry.send("toy", "0", "dance", {}, 5)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await ending == 0
+
+
+async def test_errors_of_other_layers_get_their_exit_code_from_the_caller() -> None:
+    def explain(error: Exception) -> tuple[int, str]:
+        return 4, f"missing: {error}"
+
+    registry = MemoryRegistry(time.monotonic)
+    assert await host("bug", registry, explain).run() == 4
+    (last,) = await registry.reports()
+    assert last.reason == "missing: a bug"
 
 
 def test_drain_and_stop_fit_into_what_the_supervisor_grants() -> None:
@@ -229,21 +242,29 @@ def test_drain_and_stop_fit_into_what_the_supervisor_grants() -> None:
     assert deadlines.drain_s + deadlines.stop_s < 10
 
 
-async def test_errors_of_other_layers_get_their_exit_code_from_the_caller() -> None:
-    def explain(error: Exception) -> tuple[int, str]:
-        return 4, f"missing: {error}"
+class UnansweringRegistry(MemoryRegistry):
+    """A registry whose server is slow, or gone."""
 
-    registry = Heard()
-    service = ServiceHost(
-        ToyService("bug"), registry, None, Deadlines(), ParentWatch(None, None), explain
-    )
-    assert await service.run() == 4
-    assert registry.reports[-1].reason == "missing: a bug"
+    def __init__(self, delay_s: float, error: Exception | None) -> None:
+        super().__init__(time.monotonic)
+        self._delay_s = delay_s
+        self._error = error
+
+    async def heartbeat(self, report: Report) -> None:
+        await asyncio.sleep(self._delay_s)
+        if self._error:
+            raise self._error
+
+    async def take(self, service: str, instance: str, wait_s: float) -> Command | None:
+        await asyncio.sleep(self._delay_s)
+        raise self._error or AssertionError("the delay is longer than the test")
 
 
-@pytest.mark.parametrize("registry", [Heard(delay_s=60), Heard(error=ConnectionError("gone"))])
-async def test_a_failing_registry_is_counted_and_does_not_end_the_service(registry: Heard) -> None:
-    service = host("work", registry)
-    assert await run_for(0.3, service) == 0
-    assert service.heartbeats_failed >= 5
-    assert service.report().detail["heartbeats_failed"] == service.heartbeats_failed
+@pytest.mark.parametrize(("delay_s", "error"), [(60, None), (0, ConnectionError("gone"))])
+async def test_a_registry_that_does_not_answer_is_counted_and_disturbs_nobody(
+    delay_s: float, error: Exception | None
+) -> None:
+    service = host("work", UnansweringRegistry(delay_s, error))
+    asyncio.get_running_loop().call_later(0.3, os.kill, os.getpid(), signal.SIGTERM)
+    assert await service.run() == 0
+    assert service.report().detail["registry_failures"] >= 5

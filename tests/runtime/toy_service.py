@@ -70,7 +70,9 @@ class ToyService:
         return Report("toy", "0", State.RUNNING, healthy=True, since_ms=0)
 
     async def command(self, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        raise ValueError(f"unknown command {name!r}; known: none")
+        if name != "echo":
+            raise ValueError(f"unknown command {name!r}; known: echo")
+        return arguments
 
 
 def main() -> int:

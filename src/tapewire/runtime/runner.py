@@ -18,17 +18,18 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 import msgspec
 
 from tapewire.runtime.health import HealthServer, HttpAddress
-from tapewire.runtime.logging import SampledLog, get_logger
+from tapewire.runtime.logging import get_logger
 from tapewire.runtime.parent import ParentWatch, watch_parent
+from tapewire.runtime.presence import Presence
+from tapewire.runtime.registry import Registry
 from tapewire.runtime.service import Report, Service, ServiceError, State
 
 log = get_logger(__name__)
@@ -40,13 +41,6 @@ INTERRUPTED: Final = 130
 FAILED: Final = 1
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-class HeartbeatRegistry(Protocol):
-    """The part of the registry that a running service needs."""
-
-    async def heartbeat(self, report: Report) -> None:
-        """Say that this service lives, and how it is."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +66,31 @@ class Deadlines:
 def run_service(
     service: Service,
     *,
-    registry: HeartbeatRegistry | None = None,
+    registry: Registry | None = None,
     http: HttpAddress | None = None,
     deadlines: Deadlines | None = None,
     explain: Explain | None = None,
+    close: Callable[[], Awaitable[None]] | None = None,
 ) -> int:
     """Run ``service`` in a new event loop until it ends; return the process's exit code.
 
     ``registry``: told once a second (None: nobody to tell). ``http``: where health and
     metrics listen (None: headless, ``--http off``). ``explain``: exit codes for the errors
     of parts that this layer does not know (default: a ``ServiceError``'s own, else 1).
+    ``close``: awaited last, for what outlives the service (the registry's connection).
     """
     host = ServiceHost(
         service, registry, http, deadlines or Deadlines(), watch_parent(), explain or _explain
     )
-    return run_async(host.run())
+
+    async def run() -> int:
+        try:
+            return await host.run()
+        finally:
+            if close is not None:
+                await close()
+
+    return run_async(run())
 
 
 def _explain(error: Exception) -> tuple[int, str]:
@@ -162,7 +166,7 @@ class ServiceHost:
     def __init__(
         self,
         service: Service,
-        registry: HeartbeatRegistry | None,
+        registry: Registry | None,
         http: HttpAddress | None,
         deadlines: Deadlines,
         parent: ParentWatch,
@@ -170,7 +174,6 @@ class ServiceHost:
         exit_now: Callable[[int], None] = os._exit,
     ) -> None:
         self._service = service
-        self._registry = registry
         self._deadlines = deadlines
         self._parent = parent
         self._explain = explain
@@ -179,30 +182,34 @@ class ServiceHost:
         self._failure = ""
         self._draining = False
         self._stopped = False
-        self._sampled = SampledLog(log, per_second=1)
-        self.heartbeats_failed = 0
-        """Heartbeats that the registry did not take in time; shown in the report."""
+        self._background: list[asyncio.Task[None]] = []
+        self._presence: Presence | None = None
+        if registry is not None:
+            self._presence = Presence(service, registry, self.report, deadlines.heartbeat_s)
 
     async def run(self) -> int:
         """Start, serve until the end, drain, stop; return the exit code."""
         requests = EndRequests()
         with requests.listening(self._parent):
-            background = [asyncio.create_task(self._beat_forever())]
-            if self._registry is not None:
-                background.append(asyncio.create_task(self._report_forever(self._registry)))
+            self._in_background(self._beat_forever())
+            if self._presence is not None:
+                self._in_background(self._presence.beat_forever())
             code = await self._guarded(self._serve(requests))
             stopped = await self._stop(requests)
             code = code or stopped
             self._stopped = True
-            await self._end(background)
+            await _cancelled(*self._background)
+            if self._presence is not None:
+                await self._presence.leave(in_good_order=not self._failure)
         log.info("ended", service=self._service.name, exit_code=code, cause=requests.reason)
         return code
 
     def report(self) -> Report:
         """The service's report, with what only its host knows."""
         report = self._service.report()
-        detail = {**report.detail, "heartbeats_failed": self.heartbeats_failed}
-        report = msgspec.structs.replace(report, detail=detail)
+        if self._presence is not None:
+            detail = {**report.detail, "registry_failures": self._presence.failures}
+            report = msgspec.structs.replace(report, detail=detail)
         if self._failure:
             return msgspec.structs.replace(
                 report, state=State.FAILED, healthy=False, reason=self._failure
@@ -224,6 +231,8 @@ class ServiceHost:
             if not await _first(starting, asked):
                 return requests.exit_code
             log.info("started", service=self._service.name)
+            if self._presence is not None:
+                self._in_background(self._presence.obey_forever())
             working = asyncio.create_task(self._service.wait())
             if await _first(working, asked):
                 return 0
@@ -292,27 +301,8 @@ class ServiceHost:
                 return
             await asyncio.sleep(self._deadlines.heartbeat_s)
 
-    async def _report_forever(self, registry: HeartbeatRegistry) -> None:
-        while True:
-            began_s = time.monotonic()
-            await self._tell(registry)
-            passed_s = time.monotonic() - began_s
-            await asyncio.sleep(max(0.0, self._deadlines.heartbeat_s - passed_s))
-
-    async def _tell(self, registry: HeartbeatRegistry) -> None:
-        """One heartbeat. A failing one is counted and logged, and never ends the service."""
-        try:
-            async with asyncio.timeout(self._deadlines.heartbeat_s):
-                await registry.heartbeat(self.report())
-        except Exception as error:  # noqa: BLE001 - whatever the registry's server does
-            self.heartbeats_failed += 1
-            self._sampled.warning("heartbeat failed", reason=type(error).__name__, error=error)
-
-    async def _end(self, background: list[asyncio.Task[None]]) -> None:
-        """Stop the heartbeats; the registry hears the final state."""
-        await _cancelled(*background)
-        if self._registry is not None:
-            await self._tell(self._registry)
+    def _in_background(self, part: Coroutine[Any, Any, None]) -> None:
+        self._background.append(asyncio.create_task(part))
 
 
 async def _first(task: asyncio.Task[None], asked: asyncio.Task[Any]) -> bool:
