@@ -1,0 +1,79 @@
+"""``tapewire capture`` and ``tapewire flatfile``: what came, and what is played, as files."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tapewire.cli.options import Json
+
+if TYPE_CHECKING:
+    from tapewire.cli.compose import Wiring
+    from tapewire.providers.capture import CaptureWriter
+    from tapewire.runtime.settings import Settings
+
+CaptureFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        metavar="FILE",
+        dir_okay=False,
+        help="The capture to write; default: massive-DATE-TIME.twcap here.",
+    ),
+]
+Seconds = Annotated[
+    float | None,
+    typer.Option("--seconds", min=0.1, metavar="N", help="Stop after so long; default: Ctrl-C."),
+]
+Folder = Annotated[
+    Path, typer.Option("--output", metavar="FOLDER", help="Folder for the files.", file_okay=False)
+]
+
+
+def capture(output: CaptureFile = None, seconds: Seconds = None, json: Json = False) -> None:
+    """Connect as a listener would and record every frame as it comes."""
+    from tapewire.cli.capture_service import run_capture
+    from tapewire.cli.edge import load
+
+    raise typer.Exit(run_capture(load().settings, output, seconds, json=json))
+
+
+def flatfile(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="generator[:...], lean:PATH, flatfile:PATH."),
+    ],
+    output: Folder,
+    json: Json = False,
+) -> None:
+    """Write a source's trades and quotes in the layout of Massive's own flat files."""
+    from tapewire.cli.output import Column, Printer, Style
+    from tapewire.runtime.service import UsageError
+    from tapewire.simulators.flatfile import write_flat_files
+    from tapewire.simulators.source_strings import parse_source
+
+    try:
+        paths = write_flat_files(parse_source(source), output)
+    except FileExistsError as error:
+        raise UsageError(f"{error.filename} exists already; choose another --output") from error
+    columns = (Column("file", "file"), Column("bytes", "bytes", Style.COUNT))
+    rows = [{"file": str(path), "bytes": path.stat().st_size} for path in paths]
+    Printer.for_stdout(json=json).rows(rows, columns)
+
+
+def open_capture(
+    path: Path, settings: "Settings", wiring: "Wiring", stack: AsyncExitStack
+) -> "CaptureWriter":
+    """A new capture file that closes with ``stack``; UsageError when there is one already."""
+    from tapewire.cli.compose import topics_of
+    from tapewire.providers.capture import CaptureWriter, Header
+    from tapewire.runtime.service import UsageError
+
+    header = Header("massive", settings.massive_url, topics_of(settings, wiring.streams))
+    try:
+        writer = CaptureWriter(path, header)
+    except FileExistsError as error:
+        raise UsageError(f"{path} exists already, and captures are not overwritten") from error
+    stack.callback(writer.close)
+    return writer

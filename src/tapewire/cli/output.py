@@ -1,0 +1,245 @@
+"""The one way to print: tables in a terminal, tab-separated lines in a pipe, JSON lines.
+
+Results go to stdout and nothing else does; progress and errors are stderr's. JSON carries
+raw values (ms UTC, percents as 5.0), tables what people read (New York time, 1,234,567).
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+import msgspec
+from msgspec import Struct
+
+from tapewire.cli import new_york
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+NOTHING: Final = "–"
+"""What a table shows where there is no value; a plain line leaves the place empty."""
+
+
+class Form(StrEnum):
+    """How results look."""
+
+    TABLE = "table"
+    PLAIN = "plain"
+    JSON = "json"
+
+
+class Style(StrEnum):
+    """What a value is, hence how it is shown."""
+
+    TEXT = "text"
+    COUNT = "count"
+    PRICE = "price"
+    PERCENT = "percent"
+    CHANGE = "change"
+    CLOCK = "clock"
+    DATE_TIME = "date_time"
+    FLAG = "flag"
+    PAIRS = "pairs"
+
+
+class Column(Struct, frozen=True):
+    """One column: a row's field, its heading, what its values are."""
+
+    field: str
+    title: str
+    style: Style = Style.TEXT
+    wraps: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is set to the right."""
+        return self.style not in {Style.TEXT, Style.FLAG, Style.PAIRS}
+
+    def shown(self, row: Any, form: Form) -> str:
+        """A row's value as this form shows it."""
+        value = value_of(row, self.field)
+        if value is None or value in ("", {}, []):
+            return NOTHING if form is Form.TABLE else ""
+        styles = _TABLE if form is Form.TABLE else _PLAIN
+        return styles.get(self.style, str)(value)
+
+
+class Printer:
+    """Prints results to ``stream`` in one form."""
+
+    def __init__(self, form: Form, stream: TextIO) -> None:
+        self.form = form
+        self._stream = stream
+        self._heads_done = False
+
+    @classmethod
+    def for_stdout(cls, *, json: bool) -> "Printer":
+        """JSON lines when asked for, a table in a terminal, plain lines elsewhere."""
+        if json:
+            return cls(Form.JSON, sys.stdout)
+        return cls(Form.TABLE if sys.stdout.isatty() else Form.PLAIN, sys.stdout)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether somebody looks at tables."""
+        return self.form is Form.TABLE
+
+    def rows(self, rows: Iterable[Any], columns: Sequence[Column], title: str = "") -> None:
+        """Print rows. JSON lines hold every field of a row, tables the columns only."""
+        if self.form is Form.JSON:
+            for row in rows:
+                self.json(row)
+        elif self.form is Form.PLAIN:
+            self._plain(rows, columns)
+        else:
+            self.console().print(table(rows, columns, title))
+
+    def json(self, row: Any) -> None:
+        """Print one JSON line and let it go out at once."""
+        self._stream.write(json_line(row))
+        self._stream.flush()
+
+    def text(self, line: str) -> None:
+        """Print one line as it is."""
+        self._stream.write(f"{line}\n")
+        self._stream.flush()
+
+    def console(self) -> "Console":
+        """Rich's console on the stream; numbers and paths keep the table's own colours."""
+        from rich.console import Console
+
+        return Console(file=self._stream, highlight=False, soft_wrap=False)
+
+    def _plain(self, rows: Iterable[Any], columns: Sequence[Column]) -> None:
+        """Tab-separated lines under one line of field names."""
+        if not self._heads_done:
+            self._heads_done = True
+            self._stream.write("\t".join(column.field for column in columns) + "\n")
+        for row in rows:
+            cells = (_one_line(column.shown(row, Form.PLAIN)) for column in columns)
+            self._stream.write("\t".join(cells) + "\n")
+        self._stream.flush()
+
+
+def table(rows: Iterable[Any], columns: Sequence[Column], title: str = "") -> "Table":
+    """A Rich table; columns give way in width, numbers never break."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for column in columns:
+        side = "right" if column.is_number else "left"
+        made.add_column(column.title, justify=side, no_wrap=not column.wraps)  # type: ignore[arg-type]
+    for row in rows:
+        made.add_row(*(Text(c.shown(row, Form.TABLE), style=_colour(c, row)) for c in columns))
+    return made
+
+
+def json_line(row: Any) -> str:
+    """One object, one line."""
+    return msgspec.json.encode(row).decode() + "\n"
+
+
+def value_of(row: Any, field: str) -> Any:
+    """A row's field, whatever the row is."""
+    if isinstance(row, Mapping):
+        return row.get(field)
+    return getattr(row, field)
+
+
+def fields_of(row: Any) -> dict[str, Any]:
+    """A row's fields by name, whatever the row is."""
+    if isinstance(row, Mapping):
+        return dict(row)
+    if dataclasses.is_dataclass(row) and not isinstance(row, type):
+        return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+    return {name: getattr(row, name) for name in row.__struct_fields__}
+
+
+def count(value: float) -> str:
+    """``1,234,567``; fractions keep what they have, to two places."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
+
+
+def price(value: float) -> str:
+    """At least cents, at most four places: ``49.18``, ``0.1234``."""
+    text = f"{value:,.4f}"
+    return text.rstrip("0").ljust(len(text) - 2, "0") if "." in text else text
+
+
+def percent(value: float) -> str:
+    """``+5.00 %``."""
+    return f"{value:+,.2f} %"
+
+
+def _change(value: float) -> str:
+    return f"{'+' if value >= 0 else '-'}{price(abs(value))}"
+
+
+def _pairs(value: Any) -> str:
+    return ", ".join(f"{name} {_brief(item)}" for name, item in fields_of(value).items())
+
+
+def _brief(value: Any) -> str:
+    return count(value) if isinstance(value, int | float) else str(value)
+
+
+def _plain_number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else f"{value:.6f}".rstrip("0")
+
+
+def _plain_price(value: float) -> str:
+    return price(value).replace(",", "")
+
+
+def _plain_pairs(value: Any) -> str:
+    return ",".join(f"{name}={_plain_value(item)}" for name, item in fields_of(value).items())
+
+
+def _plain_value(value: Any) -> str:
+    return _plain_number(value) if isinstance(value, int | float) else str(value)
+
+
+def _plain_flag(value: Any) -> str:
+    return "true" if value else "false"
+
+
+def _flag(value: Any) -> str:
+    return "yes" if value else "no"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _colour(column: Column, row: Any) -> str:
+    value = value_of(row, column.field)
+    if column.style in {Style.PERCENT, Style.CHANGE} and value:
+        return "green" if value > 0 else "red"
+    return ""
+
+
+_TABLE: Final[Mapping[Style, Callable[[Any], str]]] = {
+    Style.COUNT: count,
+    Style.PRICE: price,
+    Style.PERCENT: percent,
+    Style.CHANGE: _change,
+    Style.CLOCK: new_york.clock,
+    Style.DATE_TIME: new_york.date_time,
+    Style.FLAG: _flag,
+    Style.PAIRS: _pairs,
+}
+_PLAIN: Final[Mapping[Style, Callable[[Any], str]]] = {
+    Style.COUNT: _plain_number,
+    Style.PRICE: _plain_price,
+    Style.PERCENT: _plain_number,
+    Style.CHANGE: _plain_price,
+    Style.CLOCK: new_york.date_time,
+    Style.DATE_TIME: new_york.date_time,
+    Style.FLAG: _plain_flag,
+    Style.PAIRS: _plain_pairs,
+}

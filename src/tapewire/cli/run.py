@@ -1,0 +1,68 @@
+"""``tapewire run``: one service in this process, or several processors under a manager."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tapewire.cli.options import (
+    Http,
+    Index,
+    Processors,
+    Provider,
+    ProviderOption,
+    Shards,
+    Streams,
+    Switch,
+)
+
+
+class Part(StrEnum):
+    """The services of the data path."""
+
+    LISTENER = "listener"
+    PROCESSOR = "processor"
+    REFERENCE = "reference"
+
+
+Capture = Annotated[
+    Path | None,
+    typer.Option(
+        "--capture", metavar="FILE", dir_okay=False, help="Listener: also record raw frames here."
+    ),
+]
+Lossless = Annotated[bool, typer.Option("--lossless", hidden=True)]
+
+
+def run(
+    service: Annotated[Part, typer.Argument(help="What to run.")],
+    provider: ProviderOption = Provider.MASSIVE,
+    streams: Streams = None,
+    shards: Shards = None,
+    processors: Processors = None,
+    index: Index = None,
+    http: Http = Switch.ON,
+    capture: Capture = None,
+    lossless: Lossless = False,
+) -> None:
+    """Run a service: servers from RABBITMQ_URL, MDC_REDIS_URL and WDC_REDIS_URL.
+
+    Without --index, as many processors as PARALLELISM says run under a process manager.
+    """
+    from tapewire.cli import services
+    from tapewire.cli.edge import load_for_service
+
+    options = {"tapewire_shards": shards, "parallelism": processors}
+    settings = load_for_service(options, service=service, instance=str(index or 0)).settings
+    plan = services.Plan.of(
+        settings,
+        service,
+        streams,
+        index=index,
+        http=http is Switch.ON,
+        capture=capture,
+        lossless=lossless,
+    )
+    code = services.run_processors(plan, provider) if plan.is_many else services.run_one(plan)
+    raise typer.Exit(code)

@@ -1,0 +1,131 @@
+"""The simulator as a service of the command line: what it says, and its line of figures."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tapewire.cli.output import Form, Printer, count
+from tapewire.runtime.service import DependencyMissing, Report, State
+from tapewire.simulators.massive import MassiveSimulator
+
+ANY_KEY = "any-key-will-do"
+
+
+class SimulatorService:
+    """Runs a simulator; ``ready`` is called when it listens. With ``once`` it ends by itself."""
+
+    name = "simulator"
+
+    def __init__(
+        self,
+        simulator: MassiveSimulator,
+        since_ms: int,
+        *,
+        ready: Callable[[], None],
+        once: bool = False,
+    ) -> None:
+        self._simulator = simulator
+        self._since_ms = since_ms
+        self._ready = ready
+        self._once = once
+        self._figures: asyncio.Task[None] | None = None
+        self._state = State.STARTING
+
+    async def start(self) -> None:
+        """Listen; DependencyMissing when a port is taken."""
+        try:
+            await self._simulator.start()
+        except OSError as error:
+            raise DependencyMissing(
+                f"the simulator cannot listen: {error.strerror or error}. Stop the process that"
+                " has the port, or give other ones with --port and --rest-port (0: any free one)"
+            ) from error
+        self._state = State.RUNNING
+        self._ready()
+        if sys.stderr.isatty():
+            self._figures = asyncio.create_task(show_figures(self._simulator))
+
+    async def wait(self) -> None:
+        """With ``once``, return at the source's end; else never."""
+        await (self._simulator.finished.wait() if self._once else asyncio.Event().wait())
+
+    async def drain(self) -> None:
+        """Nothing is owed to anybody."""
+        self._state = State.DRAINING
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        if self._figures is not None:
+            self._figures.cancel()
+            await asyncio.gather(self._figures, return_exceptions=True)
+        if self._state is not State.STARTING:
+            await self._simulator.stop()
+        self._state = State.STOPPED
+
+    def report(self) -> Report:
+        """What was sent, by topic."""
+        return Report(
+            self.name,
+            "0",
+            self._state,
+            self._state is State.RUNNING,
+            self._since_ms,
+            detail=self._simulator.statistics.as_dict(),
+        )
+
+    async def command(self, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``fault``: make one happen (arguments ``fault`` and ``after``)."""
+        if name != "fault":
+            raise ValueError(f"unknown command {name!r}; known: fault")
+        self._simulator.inject(str(arguments.get("fault", "")), int(arguments.get("after", 0)))
+        return {}
+
+
+def announce(simulator: MassiveSimulator, printer: Printer, speed: str, key: str | None) -> None:
+    """Print where it listens, and the environment with which a listener finds it."""
+    environment = {
+        "MASSIVE_FEED": simulator.ws_url,
+        "MASSIVE_REST_URL": simulator.rest_url,
+        "MASSIVE_API_KEY": key or ANY_KEY,
+    }
+    for note in simulator.source.notes:
+        sys.stderr.write(f"tapewire: note: {note}\n")
+    if printer.form is Form.JSON:
+        places = {"ws": f"{simulator.ws_url}/stocks", "rest": simulator.rest_url}
+        printer.json({**places, "source": simulator.source.name, "environment": environment})
+        return
+    if printer.form is Form.TABLE:
+        printer.text(f"Massive simulator: {simulator.source.name} at speed {speed}")
+        printer.text(f"  WebSocket  {simulator.ws_url}/stocks")
+        printer.text(f"  REST       {simulator.rest_url}")
+        printer.text("Let a listener and the reference service find it:")
+    export = "  export " if printer.form is Form.TABLE else ""
+    for name, value in environment.items():
+        printer.text(f"{export}{name}={value}")
+    if printer.form is Form.TABLE:
+        printer.text("Ctrl-C ends it.")
+
+
+async def show_figures(simulator: MassiveSimulator) -> None:
+    """Keep one line of figures on the terminal, once a second."""
+    from rich.console import Console
+    from rich.live import Live
+
+    before = 0
+    with Live("", console=Console(stderr=True, highlight=False), auto_refresh=False) as live:
+        while True:
+            statistics = simulator.statistics
+            sent = sum(statistics.events.values())
+            live.update(figures(sent, sent - before, statistics.as_dict()), refresh=True)
+            before = sent
+            await asyncio.sleep(1)
+
+
+def figures(sent: int, per_second: int, statistics: Mapping[str, Any]) -> str:
+    """``1,204,331 events sent (5,120/s) · T 1,200,000 · A 4,331 · 1 connection``."""
+    topics = [f"{topic} {count(n)}" for topic, n in sorted(statistics["events"].items())]
+    made = statistics["connections"]
+    connections = f"{count(made)} connection{'' if made == 1 else 's'} so far"
+    parts = [f"{count(sent)} events sent ({count(per_second)}/s)", *topics, connections]
+    return " · ".join(parts)
