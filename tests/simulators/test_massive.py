@@ -1,6 +1,7 @@
 """The simulator's dialogue, policies, pacing and end, over real sockets."""
 
 import time
+from collections.abc import Iterator
 
 import pytest
 from websockets.asyncio.client import connect
@@ -8,6 +9,7 @@ from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, Inv
 
 from tapewire.simulators.connection import Account, Acks, Excess
 from tapewire.simulators.massive import MassiveSimulator
+from tapewire.simulators.sources import Slice, SourceError
 from tests.simulators.client import connected, running, status, subscribed, until
 from tests.simulators.tape import Tape
 
@@ -173,3 +175,42 @@ async def test_live_a_reader_too_far_behind_is_told_and_dropped() -> None:
         await client.until_closed()
         assert client.statuses() == ["slow_consumer"]
         assert len(client.data()) < 200_000
+
+
+class TornTape(Tape):
+    """A tape that cannot be read to its end."""
+
+    def slices(self) -> Iterator[Slice]:
+        yield from super().slices()
+        raise SourceError("line 7: not a row of trades")
+
+
+async def test_a_source_that_fails_is_not_taken_for_its_end() -> None:
+    simulator = MassiveSimulator([TornTape(50)], speed="max", once=True)
+    await simulator.start()
+    async with subscribed(simulator) as client:
+        ended = await client.until_closed()
+    assert ended.rcvd is not None
+    assert ended.rcvd.code == 1011
+    assert len(client.data()) == 50
+    assert simulator.finished.is_set()
+    with pytest.raises(SourceError, match="line 7"):
+        await simulator.stop()
+
+
+async def test_a_port_in_use_is_an_error_and_leaves_nothing_behind() -> None:
+    async with running(MassiveSimulator([Tape(0)])) as first:
+        second = MassiveSimulator([Tape(0)], port=first.port)
+        with pytest.raises(OSError, match="in use"):
+            await second.start()
+
+
+async def test_whoever_subscribes_after_the_end_is_told_so() -> None:
+    simulator = MassiveSimulator([Tape(10)], speed="max", once=True)
+    async with running(simulator):
+        async with subscribed(simulator) as client:
+            await client.until_closed()
+        async with subscribed(simulator) as late:
+            ended = await late.until_closed()
+    assert ended.rcvd is not None
+    assert ended.rcvd.reason == "end of source"

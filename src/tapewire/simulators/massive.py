@@ -12,7 +12,8 @@ The stream begins with the first subscription. At speed ``max`` it goes as fast 
 and waits while nobody is subscribed, so nothing is lost; at any other speed it runs on, as the
 real one does, whether somebody listens or not. After a reconnection nothing is replayed. At the
 end of the source with ``once`` every connection is closed with 1000 "end of source" and
-``finished`` is set; else connections stay open and silent.
+``finished`` is set; else connections stay open and silent. A source that fails on the way (an
+unreadable row) closes them with 1011 and sets ``finished``; `stop` then raises its error.
 
 Faults are planned at the start (``faults=["drop@1000"]``), by `MassiveSimulator.inject`, or by
 ``POST {rest_url}/_simulator/faults`` with ``{"fault": "drop", "after": 1000}``;
@@ -84,6 +85,7 @@ class MassiveSimulator:
         self.statistics = Statistics()
         self.finished = asyncio.Event()
         self._once = once
+        self._ending = (1000, "")
         self._host, self._port, self._rest_port = host, port, rest_port
         self._tls = tls
         self._ping_interval_s = ping_interval_s
@@ -241,7 +243,7 @@ class MassiveSimulator:
             if connection.listening:
                 self._enforce_limit(connection, Excess.REJECT_NEWCOMER)
             if self.finished.is_set():
-                connection.close(1000, "end of source")
+                connection.close(*self._ending)
             self._audience.changed()
 
     async def _admit(self, connection: Connection) -> bool:
@@ -277,13 +279,21 @@ class MassiveSimulator:
             loser.kick("max_connections")
 
     async def _play(self) -> None:
-        await self._player.run()
-        if not self._once:
-            return
+        try:
+            await self._player.run()
+        except Exception:
+            self._end(1011, "the source failed")
+            raise
+        if self._once:
+            self._end(1000, "end of source")
+            await self._audience.gone()
+
+    def _end(self, code: int, reason: str) -> None:
+        """Close every connection, and those that still come as soon as they subscribe."""
         for connection in self._audience.connections:
-            connection.close(1000, "end of source")
+            connection.close(code, reason)
+        self._ending = (code, reason)
         self.finished.set()
-        await self._audience.gone()
 
 
 _STRIKES: Final[Mapping[str, Callable[[Connection], None]]] = {

@@ -132,10 +132,9 @@ class RestSide:
         if (request.match_info["n"], request.match_info["span"]) != ("1", "day"):
             return self._bars([], ticker=ticker)
         first, last = (self._day(request.match_info[name]).date for name in ("from", "to"))
-        days = [day for day in self._calendar.sessions(first, last) if day.date < self._today()]
         rows = [
             _bar(bar, day.turn_ms - 4 * 3_600_000)
-            for day in days
+            for day in self._calendar.sessions(first, last)
             if (bar := (await self._daily_bars(day)).get(ticker))
         ]
         if request.query.get("sort") == "desc":
@@ -226,7 +225,12 @@ class RestSide:
         return _json(self._statistics.as_dict())
 
     async def _daily_bars(self, day: TradingDay) -> Mapping[str, DailyBar]:
-        """A day's bars, worked out in a thread: recorded days are read from files."""
+        """A day's bars, worked out in a thread: recorded days are read from files.
+
+        A day that is not over in simulated time has none yet.
+        """
+        if day.date >= self._today():
+            return {}
         return await asyncio.to_thread(self._reference.daily_bars, day.date)
 
     def _today(self) -> str:

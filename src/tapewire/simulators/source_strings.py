@@ -9,6 +9,7 @@ from typing import Final
 from tapewire.providers import capture
 from tapewire.simulators.capture import CaptureSource
 from tapewire.simulators.flatfile import FlatFileSource
+from tapewire.simulators.generator import parse_generator
 from tapewire.simulators.lean import LeanSource
 from tapewire.simulators.sources import Source, SourceError
 
@@ -25,14 +26,16 @@ _KIND_BY_SUFFIX: Final = {
 }
 
 
-def parse_source(text: str) -> Source:
-    """The source that a ``SOURCE`` string names.
+def parse_source(text: str, *, seed: int | None = None) -> Source:
+    """The source that a ``SOURCE`` string names; ``seed`` is a generator's unless it has its own.
 
     A bare path that exists is told by its suffix, a folder by the first file in it that has one
     of ``.zip`` (recorded ticks), ``.csv`` or ``.csv.gz`` (flat files), ``.twcap`` (a capture).
     Raises SourceError that says what was expected.
     """
     kind, colon, rest = text.partition(":")
+    if kind == "generator":
+        return parse_generator(rest, seed=seed)
     if colon and kind in _READERS:
         return _READERS[kind](Path(rest))
     layout = _layout(Path(text))
