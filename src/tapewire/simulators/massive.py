@@ -102,7 +102,13 @@ class MassiveSimulator:
             max_frame_events=max_frame_events,
             max_frame_bytes=max_frame_bytes,
         )
-        self._rest = RestSide(
+        self._rest = self._rest_side(key)
+        self._rest_runner: web.AppRunner | None = None
+        for fault in map(Fault.parse, faults):
+            self._plan(fault)
+
+    def _rest_side(self, key: str | None) -> RestSide:
+        return RestSide(
             self.source.reference,
             key=key,
             account=self.account,
@@ -110,9 +116,6 @@ class MassiveSimulator:
             now_ms=lambda: self._player.event_ms,
             inject=self.inject,
         )
-        self._rest_runner: web.AppRunner | None = None
-        for fault in map(Fault.parse, faults):
-            self._plan(fault)
 
     @property
     def port(self) -> int:
