@@ -32,6 +32,7 @@ Capture = Annotated[
         "--capture", metavar="FILE", dir_okay=False, help="Listener: also record raw frames here."
     ),
 ]
+Once = Annotated[bool, typer.Option("--once", hidden=True)]
 Lossless = Annotated[bool, typer.Option("--lossless", hidden=True)]
 
 
@@ -45,6 +46,7 @@ def run(
     http: Http = Switch.ON,
     capture: Capture = None,
     lossless: Lossless = False,
+    once: Once = False,
 ) -> None:
     """Run a service: servers from RABBITMQ_URL, MDC_REDIS_URL and WDC_REDIS_URL.
 
@@ -63,6 +65,7 @@ def run(
         http=http is Switch.ON,
         capture=capture,
         lossless=lossless,
+        once=once,
     )
     code = services.run_processors(plan, provider) if plan.is_many else services.run_one(plan)
     raise typer.Exit(code)

@@ -59,6 +59,7 @@ class Plan(Struct, frozen=True):
         http: bool,
         capture: Path | None = None,
         lossless: bool = False,
+        once: bool = False,
     ) -> "Plan":
         """Check the options against each other; UsageError when they contradict."""
         if service == "processor" and index is not None and index >= settings.parallelism:
@@ -71,7 +72,7 @@ class Plan(Struct, frozen=True):
                 f"--capture records what a listener reads; the {service} reads no socket"
             )
         carried = compose.parse_streams(streams, settings)
-        wiring = compose.Wiring(streams=carried, lossless=lossless)
+        wiring = compose.Wiring(streams=carried, lossless=lossless, once=once)
         return cls(settings, service, wiring, index, http, capture)
 
     @property
@@ -125,12 +126,14 @@ def _worker(plan: Plan, provider: str, index: int) -> WorkerSpec:
 
 
 def _host(plan: Plan, service: Service) -> int:
+    registry = RedisRegistry(compose.server(plan.settings, "mdc_redis_url"))
     return run_service(
         service,
-        registry=RedisRegistry(compose.server(plan.settings, "mdc_redis_url")),
+        registry=registry,
         http=plan.address,
         deadlines=Deadlines.within(plan.settings.tapewire_drain_s),
         explain=explain,
+        close=registry.close,
     )
 
 
@@ -139,9 +142,11 @@ async def _make_listener(plan: Plan, stack: AsyncExitStack, _: Alongside) -> Ser
     queue = compose.build_queue(settings, wiring, name=f"listener {plan.instance}")
     link = Link(compose.server(settings, "mdc_redis_url"))
     stack.push_async_callback(link.close)
-    await link.run("PING")
+    with compose.reaching("mdc_redis_url"):
+        await link.run("PING")
     writer = open_capture(plan.capture, settings, wiring, stack) if plan.capture else None
-    await queue.start()
+    with compose.reaching("rabbitmq_url"):
+        await queue.start()
     stack.push_async_callback(queue.stop)
     lease = RedisLease(link, compose.lease_name(settings), holder(), LEASE_TTL_S)
     return compose.build_listener(
@@ -159,8 +164,12 @@ async def _make_processor(plan: Plan, stack: AsyncExitStack, alongside: Alongsid
     stack.push_async_callback(references.close)
     registry = RedisRegistry(mdc)
     stack.push_async_callback(registry.close)
-    await cache.shards()
-    await references.position()
+    with compose.reaching("wdc_redis_url"):
+        await cache.shards()
+    with compose.reaching("mdc_redis_url"):
+        await references.position()
+    with compose.reaching("rabbitmq_url"):
+        await queue.start()
     processor = compose.build_processor(
         settings,
         wiring,
@@ -177,7 +186,8 @@ async def _make_processor(plan: Plan, stack: AsyncExitStack, alongside: Alongsid
 async def _make_reference(plan: Plan, stack: AsyncExitStack, _: Alongside) -> Service:
     store = ReferenceCache(compose.server(plan.settings, "mdc_redis_url"))
     stack.push_async_callback(store.close)
-    await store.position()
+    with compose.reaching("mdc_redis_url"):
+        await store.position()
     session = await stack.enter_async_context(aiohttp.ClientSession())
     return compose.build_reference(
         plan.settings, session, store, time.monotonic, instance=plan.instance

@@ -9,7 +9,7 @@ import typer
 from tapewire.cli.options import Faults, Json, Key, Provider, Seed, Sources, Speed
 
 if TYPE_CHECKING:
-    from tapewire.simulators.massive import MassiveSimulator
+    from tapewire.cli.simulator_service import PlayedSimulator
 
 Port = Annotated[
     int,
@@ -31,6 +31,7 @@ RestPort = Annotated[
         help="Port of the REST calls; default: the one after --port.",
     ),
 ]
+Quiet = Annotated[bool, typer.Option("--quiet", hidden=True)]
 Once = Annotated[bool, typer.Option("--once", help="End when the source does.")]
 
 
@@ -44,11 +45,13 @@ def simulate(
     key: Key = None,
     fault: Faults = None,
     once: Once = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Serve a provider's real protocol from recorded, captured or generated data."""
     from tapewire.cli.compose import wall_ms
     from tapewire.cli.edge import load_for_service
+    from tapewire.cli.errors import explain
     from tapewire.cli.output import Printer
     from tapewire.cli.simulator_service import SimulatorService, announce
     from tapewire.runtime.runner import run_service
@@ -59,25 +62,48 @@ def simulate(
     if rest_port is None:
         rest_port = port + 1 if port else 0
     simulator = build_simulator(
-        sources_of(source, seed), speed, once, key, fault or (), port, rest_port
+        sources_of(source, seed, wall_ms()), speed, once, key, fault or (), port, rest_port
     )
     printer = Printer.for_stdout(json=json)
-    service = SimulatorService(
-        simulator, wall_ms(), ready=lambda: announce(simulator, printer, speed, key), once=once
-    )
-    raise typer.Exit(run_service(service))
+    ready = _say_nothing if quiet else lambda: announce(simulator, printer, speed, key)
+    service = SimulatorService(simulator, wall_ms(), ready=ready)
+    raise typer.Exit(run_service(service, explain=explain))
 
 
-def sources_of(texts: Sequence[str] | None, seed: int | None) -> list[str]:
-    """The ``SOURCE`` strings to play, a seed put into those of generators."""
-    return [_seeded(text, seed) for text in texts or ["generator"]]
+def _say_nothing() -> None:
+    """A replay's simulator has nothing to tell people."""
 
 
-def _seeded(text: str, seed: int | None) -> str:
-    kind, _, options = text.partition(":")
-    if seed is None or kind != "generator" or "seed=" in options:
+def sources_of(texts: Sequence[str] | None, seed: int | None, now_ms: int) -> list[str]:
+    """The ``SOURCE`` strings to play; generators get the seed, and the current session's date.
+
+    With that date the reference service, which goes by the wall clock, finds the rows that
+    the generated events are measured against. A date in the string stays.
+    """
+    date = session_date(now_ms)
+    return [_completed(text, seed, date) for text in texts or ["generator"]]
+
+
+def session_date(now_ms: int) -> str:
+    """The session that trades now, or the next one: half an hour before 04:00 it is the new day."""
+    from tapewire.cli.new_york import calendar
+    from tapewire.services.reference import ReferenceSettings
+
+    day = calendar().day_at(now_ms + ReferenceSettings().lead_ms)
+    return day.date if day.is_session else calendar().next_session(day.date).date
+
+
+def _completed(text: str, seed: int | None, date: str) -> str:
+    kind, _, given = text.partition(":")
+    if kind != "generator":
         return text
-    return f"generator:{options},seed={seed}" if options else f"generator:seed={seed}"
+    options = [option for option in given.split(",") if option]
+    names = {option.partition("=")[0] for option in options}
+    if seed is not None and "seed" not in names:
+        options.append(f"seed={seed}")
+    if "date" not in names:
+        options.append(f"date={date}")
+    return f"generator:{','.join(options)}"
 
 
 def build_simulator(
@@ -88,12 +114,12 @@ def build_simulator(
     faults: Sequence[str],
     port: int,
     rest_port: int,
-) -> "MassiveSimulator":
+) -> "PlayedSimulator":
     """The simulator of these sources, not started; SourceError or FaultError (exit code 2)."""
-    from tapewire.simulators.massive import MassiveSimulator
+    from tapewire.cli.simulator_service import PlayedSimulator
     from tapewire.simulators.source_strings import parse_source
 
-    return MassiveSimulator(
+    return PlayedSimulator(
         [parse_source(text) for text in sources],
         speed=speed,
         once=once,

@@ -16,7 +16,8 @@ class Batch(Struct, array_like=True, gc=False, frozen=True):
     ``offset`` is the number of events that the producer took in for this shard in this
     epoch before this batch, whether or not they could be published; ``count`` the
     number in it. ``received_ns`` is the wall clock when its first frame arrived.
-    ``ending`` marks the last batch of a replay. ``trace`` is a W3C ``traceparent``.
+    ``ending`` marks the last batch of a replay; ``interrupted`` one before whose events the
+    provider's connection was away, so that nobody knows what was missed. ``trace`` is a W3C ``traceparent``.
     """
 
     provider: str
@@ -30,6 +31,7 @@ class Batch(Struct, array_like=True, gc=False, frozen=True):
     payload: bytes = b""
     ending: bool = False
     trace: str = ""
+    interrupted: bool = False
 
     @property
     def destination(self) -> Shard:

@@ -34,6 +34,7 @@ class _Open(Struct):
     count: int = 0
     size: int = 0
     first_ns: int = 0
+    interrupted: bool = False
     pieces: list[bytes] = field(default_factory=list)
 
 
@@ -103,6 +104,16 @@ class Batcher:
         """Every open batch, however young."""
         return self._close_where(lambda one: True)
 
+    def interrupt(self) -> list[Batch]:
+        """Note that the provider's connection was away; returns what came before that.
+
+        Every shard's next batch that holds events says so.
+        """
+        before = self.flush()
+        for one in self._open.values():
+            one.interrupted = True
+        return before
+
     def heartbeat(self, now_ns: int) -> list[Batch]:
         """What is open, then an empty batch for every shard."""
         return self.flush() + self._empty(now_ns, ending=False)
@@ -142,6 +153,7 @@ class Batcher:
         one.offset += one.count
         one.count = one.size = 0
         one.pieces = []
+        one.interrupted = False
         return batch
 
     def _batch(
@@ -158,4 +170,5 @@ class Batcher:
             received_ns=received_ns,
             payload=payload,
             ending=ending,
+            interrupted=one.interrupted and bool(payload),
         )

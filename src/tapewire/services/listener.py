@@ -322,6 +322,7 @@ class MassiveDataListener:
                 ending = self._client.last_ending
                 hole = Hole(self._last_ns // 1_000_000, now_ns // 1_000_000, ending)
                 self.statistics.holes = [*self.statistics.holes[1 - MAX_HOLES :], hole]
+                self._publish(self._batcher.interrupt())
             self._connections_seen = connections
         self._last_ns, self._last_payload = now_ns, payload
 

@@ -249,6 +249,7 @@ class MassiveDataProcessor:
         self._folded_before = 0
         self._rates = RateMeter()
         self._failed: asyncio.Future[None] | None = None
+        self._draining = asyncio.Event()
 
     async def start(self) -> None:
         """Attach to every shard: its own now, the others as stand-by 3 s later."""
@@ -282,8 +283,8 @@ class MassiveDataProcessor:
 
     async def _hold(self, shard: Shard) -> None:
         if not self.is_home(shard):
-            await asyncio.sleep(STAND_BY_S)
-        while self._state is not State.DRAINING:
+            await self._pause(STAND_BY_S)
+        while not self._draining.is_set():
             pause_s = RETRY_S
             try:
                 await self._own(shard)
@@ -295,7 +296,14 @@ class MassiveDataProcessor:
             except* Fenced as errors:
                 _log.warning("%s: %s; memory dropped", shard.name, errors.exceptions[0])
             self._forget(shard)
-            await asyncio.sleep(pause_s)
+            await self._pause(pause_s)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but not while draining."""
+        try:
+            await asyncio.wait_for(self._draining.wait(), seconds)
+        except TimeoutError:
+            return
 
     async def _own(self, shard: Shard) -> None:
         consumer = await self._queue.consume(shard)
@@ -331,8 +339,8 @@ class MassiveDataProcessor:
 
     async def _give_back(self) -> None:
         """Hand shards over whose own processor has been up for a while."""
-        while True:
-            await asyncio.sleep(1.0)
+        while not self._draining.is_set():
+            await self._pause(1.0)
             up = await self._homes_up()
             for shard in list(self._owners):
                 if not self.is_home(shard) and shard.index % self._options.processors in up:
@@ -340,10 +348,15 @@ class MassiveDataProcessor:
                     await self.hand_over(shard)
 
     async def drain(self) -> None:
-        """Hand every shard over."""
+        """Hand every shard over, and stop standing by for the others."""
         self._state = State.DRAINING
+        self._draining.set()
         for shard in list(self._owners):
             await self.hand_over(shard)
+        for shard, consumer in list(self._consumers.items()):
+            if shard not in self._owners:
+                await consumer.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def stop(self) -> None:
         """Close everything."""

@@ -114,6 +114,8 @@ class ShardState:
             self._fold(batch, missing)
 
     def _fold(self, batch: Batch, missing: Missing | None) -> None:
+        if batch.interrupted and missing is None:
+            missing = Missing(batch.offset, batch.offset, None, "provider connection lost")
         decoded = self._decode(batch) if batch.count else None
         events: list[Event] = decoded.events if decoded else []
         marks = self._marks(batch, missing, events)

@@ -1,0 +1,211 @@
+"""One replay: its plan, its caches, its parts in this process, the wait for its end.
+
+``replay_processes.py`` runs the same parts as processes of their own.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+import aiohttp
+from msgspec import Struct
+
+from tapewire.caches.embedded import EmbeddedServer
+from tapewire.caches.reference import MemoryReference, ReferenceCache
+from tapewire.caches.replay_mark import Holding, erase_and_mark, holding
+from tapewire.caches.widget_cache import RedisWidgetCache
+from tapewire.cli import compose
+from tapewire.cli.compose import Wiring
+from tapewire.cli.options import QueueKind
+from tapewire.cli.output import Printer
+from tapewire.cli.replay import ReplayOptions
+from tapewire.cli.replay_result import ReplayResult, print_result, progress_of, result_of
+from tapewire.cli.replay_watch import Watcher
+from tapewire.model.streams import Shard
+from tapewire.providers.massive.splitter import STREAM_OF_EVENT
+from tapewire.queues.memory import MemoryBroker
+from tapewire.runtime.environment import Loaded
+from tapewire.runtime.lease import LocalLease
+from tapewire.runtime.service import UsageError
+from tapewire.runtime.settings import Settings
+from tapewire.simulators.massive import MassiveSimulator
+from tapewire.simulators.source_strings import parse_source
+from tapewire.simulators.sources import MergedSources
+
+KEY: Final = "replay"
+"""The key of a simulator that takes any."""
+
+POLL_S: Final = 0.05
+
+
+class Plan(Struct, frozen=True):
+    """Everything that a replay's parts are built from."""
+
+    options: ReplayOptions
+    settings: Settings
+    source: MergedSources
+    wiring: Wiring
+
+    @property
+    def shards(self) -> list[Shard]:
+        """Every shard whose end is waited for."""
+        return compose.shards_of(self.settings, self.wiring.streams)
+
+
+async def run_replay(options: ReplayOptions, loaded: Loaded, *, json: bool) -> int:
+    """Play the sources; print the result; 0 when everything arrived."""
+    plan = make_plan(options, loaded.settings)
+    printer = Printer.for_stdout(json=json)
+    for note in plan.source.notes:
+        Watcher.say(note)
+    async with caches(plan.settings) as settings:
+        result = await play(Plan(options, settings, plan.source, plan.wiring))
+    print_result(printer, result)
+    return 0
+
+
+def make_plan(options: ReplayOptions, settings: Settings) -> Plan:
+    """Read the sources and decide what is carried; errors of usage come from here."""
+    source = MergedSources([parse_source(text) for text in options.sources])
+    topics = tuple(f"{topic}.*" for topic in sorted(source.topics))
+    streams = tuple(dict.fromkeys(STREAM_OF_EVENT[topic] for topic in sorted(source.topics)))
+    lossless = options.ttl_ms is None
+    wiring = Wiring(
+        streams=streams,
+        once=True,
+        lossless=lossless,
+        prefix=f"replay.{secrets.token_hex(4)}.",
+        broker=MemoryBroker() if options.queue is QueueKind.MEMORY else None,
+        ttl_ms=options.ttl_ms,
+    )
+    changes: dict[str, Any] = {
+        "massive_subscriptions": topics,
+        "tapewire_shards": options.shards,
+        "parallelism": options.processors,
+    }
+    return Plan(options, settings.replaced(**changes), source, wiring)
+
+
+@asynccontextmanager
+async def caches(settings: Settings) -> AsyncIterator[Settings]:
+    """The settings with a Redis for both caches: WDC's of the environment, else the embedded.
+
+    Reference rows and leases go to the same place as the result, so that a replay touches
+    nothing of a live system.
+    """
+    if settings.wdc_redis_url:
+        yield settings.replaced(mdc_redis_url=settings.wdc_redis_url)
+        return
+    server = EmbeddedServer(settings.tapewire_data_dir)
+    await server.start()
+    try:
+        yield settings.replaced(wdc_redis_url=server.wdc_url, mdc_redis_url=server.mdc_url)
+    finally:
+        await server.stop()
+
+
+async def play(plan: Plan) -> ReplayResult:
+    """Begin with an empty result, run the parts until every shard has ended."""
+    await _begin_empty(plan)
+    cache = compose.build_widget_cache(plan.settings)
+    try:
+        started = time.perf_counter()
+        async with _parts(plan, cache) as ended_early:
+            await _until_ended(plan, cache, ended_early)
+            seconds = time.perf_counter() - started
+        return await result_of(cache, plan.shards, seconds)
+    finally:
+        await cache.close()
+
+
+async def _begin_empty(plan: Plan) -> None:
+    url = compose.server(plan.settings, "wdc_redis_url")
+    if await holding(url) is Holding.LIVE:
+        raise UsageError(
+            "WDC_REDIS_URL holds the data of a live system, which a replay would erase; give a"
+            " replay a Redis of its own (another server or database number), or leave"
+            " WDC_REDIS_URL out for the embedded server"
+        )
+    await erase_and_mark(url, " ".join(plan.options.sources))
+
+
+Parts = AsyncIterator[Callable[[], Awaitable[None]]]
+
+
+def _parts(plan: Plan, cache: RedisWidgetCache) -> Any:
+    if plan.options.queue is QueueKind.MEMORY:
+        return in_this_process(plan, cache)
+    from tapewire.cli.replay_processes import as_processes
+
+    return as_processes(plan)
+
+
+@asynccontextmanager
+async def in_this_process(plan: Plan, cache: RedisWidgetCache) -> Parts:
+    """Simulator, listener and processor on this loop; yields a wait for what fails."""
+    async with AsyncExitStack() as stack:
+        simulator = MassiveSimulator([plan.source], speed=plan.options.speed, once=True)
+        stack.push_async_callback(simulator.stop)
+        await simulator.start()
+        settings = at_simulator(plan.settings, simulator.ws_url, simulator.rest_url)
+        references = MemoryReference()
+        await load_references(settings, plan.source, references)
+        queue = compose.build_queue(settings, plan.wiring, name="replay listener")
+        await queue.start()
+        stack.push_async_callback(queue.stop)
+        consumer = compose.build_queue(settings, plan.wiring, name="replay processor")
+        processor = compose.build_processor(settings, plan.wiring, consumer, cache, references)
+        stack.push_async_callback(processor.stop)
+        await processor.start()
+        lease = LocalLease(compose.wall_ms())
+        listener = compose.build_listener(settings, plan.wiring, queue, lease)
+        stack.push_async_callback(listener.stop)
+        await listener.start()
+
+        async def wait() -> None:
+            await asyncio.gather(listener.wait(), processor.wait())
+
+        yield wait
+
+
+def at_simulator(settings: Settings, ws_url: str, rest_url: str) -> Settings:
+    """The settings pointed at a simulator."""
+    changes: dict[str, Any] = {
+        "massive_feed": ws_url,
+        "massive_rest_url": rest_url,
+        "massive_api_key": KEY,
+    }
+    return settings.replaced(**changes)
+
+
+async def load_references(
+    settings: Settings, source: MergedSources, store: MemoryReference | ReferenceCache
+) -> None:
+    """Reference rows of the sessions that the source plays."""
+    async with aiohttp.ClientSession() as session:
+        service = compose.build_reference(settings, session, store, time.monotonic)
+        for date in [source.reference.today()]:
+            await store.put(date, await service.load(date))
+
+
+async def _until_ended(
+    plan: Plan, cache: RedisWidgetCache, ended_early: Callable[[], Awaitable[None]]
+) -> None:
+    """Watch until every shard has ended; raise what failed before."""
+    failure = asyncio.ensure_future(ended_early())
+    watcher = Watcher(plan.source.name)
+    try:
+        with watcher:
+            while True:
+                progress = await progress_of(cache, plan.shards)
+                watcher.show(progress)
+                if all(one.ended for one in progress):
+                    return
+                done, _ = await asyncio.wait({failure}, timeout=POLL_S)
+                if done:
+                    failure.result()
+    finally:
+        failure.cancel()
