@@ -1,7 +1,7 @@
 """The Widget Data Cache on Redis or Valkey: claims and fenced flushes as Lua scripts.
 
 A flush sends its change stream entry once; the script (``lua/flush.lua``) reads the rows
-out of that same entry, so nothing is packed or sent twice (``docs/benchmarks.md``).
+out of that same entry, so nothing is packed or sent twice.
 """
 
 import asyncio

@@ -1,0 +1,70 @@
+"""The key and TTL classes are views of the feed table, and the page on Redis says the same."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+from msgspec import Struct
+
+from tapewire import caches
+from tapewire.caches.keys import WidgetDataCacheKeys, WidgetDataCacheTTL
+from tapewire.model.changes import BoardChange, Published
+from tapewire.model.events import Gap
+from tapewire.model.feeds import DAY_S, FEEDS
+from tapewire.model.positions import Position
+from tapewire.model.rows import Candle, QuoteRecord, Reference
+from tests.caches.redis_page import PAGE, scripts, table
+
+STRUCTS: Final[dict[str, type[Struct]]] = {
+    struct.__name__: struct
+    for struct in (QuoteRecord, Candle, Reference, Position, Published, BoardChange, Gap)
+}
+
+
+def test_a_shards_keys_carry_its_tag() -> None:
+    keys = WidgetDataCacheKeys("trades.0")
+    assert keys.place == "{trades.0}:place"
+    assert keys.of("quote:2026-11-20") == "{trades.0}:quote:2026-11-20"
+    assert keys.private("days") == "{trades.0}:private:days"
+    assert {keys.of(name) for name in keys.RESERVED} == {
+        *(keys.place, keys.positions, keys.changes, keys.gaps, keys.names, keys.sequences)
+    }
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_every_feed_has_its_ttl(feed: object) -> None:
+    assert isinstance(feed, Struct)
+    assert WidgetDataCacheTTL.of(f"{feed.family}:2026-11-20") == feed.ttl_s  # type: ignore[attr-defined]
+
+
+def test_private_and_fixed_keys_have_a_ttl() -> None:
+    assert WidgetDataCacheTTL.of("private:days") == 4 * DAY_S
+    assert WidgetDataCacheTTL.of("place") == 4 * DAY_S
+    assert WidgetDataCacheTTL.of("names") >= max(feed.ttl_s for feed in FEEDS)
+
+
+def test_no_feed_takes_a_name_of_the_caches_own() -> None:
+    assert not WidgetDataCacheKeys.RESERVED & {feed.family for feed in FEEDS}
+    assert WidgetDataCacheKeys.PRIVATE.rstrip(":") not in {feed.family for feed in FEEDS}
+
+
+def test_the_page_lists_every_rows_fields_in_order() -> None:
+    rows = {name: re.findall(r"`(\w+)`", fields) for name, fields in table("Rows")}
+    assert rows == {name: list(struct.__struct_fields__) for name, struct in STRUCTS.items()}
+
+
+def test_gap_is_the_only_row_that_is_a_map() -> None:
+    arrays = {name for name, struct in STRUCTS.items() if struct.__struct_config__.array_like}
+    assert arrays == STRUCTS.keys() - {"Gap"}
+
+
+def test_the_page_lists_every_script() -> None:
+    folder = Path(str(caches.__file__)).parent / "lua"
+    assert sorted(scripts()) == sorted(path.name for path in folder.glob("*.lua"))
+
+
+def test_the_page_names_the_bounds() -> None:
+    page = PAGE.read_text()
+    for bound in ("about the last 50", "the last 10,000", "about the last 200", "at most 100"):
+        assert bound in page

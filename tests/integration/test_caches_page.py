@@ -1,0 +1,86 @@
+"""``docs/redis.md`` says of every key what a live server says of it."""
+
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from tapewire.caches.connection import Link
+from tapewire.caches.lease import RedisLease
+from tapewire.caches.reference import ReferenceCache
+from tapewire.caches.registry import RedisRegistry
+from tapewire.caches.replay_mark import erase_and_mark
+from tapewire.caches.widget_cache import RedisWidgetCache
+from tapewire.model.changes import BoardChange, Changes
+from tapewire.model.feeds import BOARDS, board_set
+from tapewire.runtime.registry import RegistryError, Reply
+from tests.caches.redis_page import KeyRow, key_rows
+from tests.caches.reference_contract import DATE, row
+from tests.caches.registry_contract import report
+from tests.caches.rows import MONDAY, MONDAY_MS, day_of
+
+KINDS = {"zset": "sorted set"}
+
+
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[Link]:
+    link = Link(redis_url)
+    yield link
+    await link.close()
+
+
+async def fill_wdc(url: str) -> None:
+    await erase_and_mark(url, "lean:aig")
+    cache = RedisWidgetCache(url)
+    changes = day_of("AIG", MONDAY, MONDAY_MS, 50.0)
+    changes.boards = {board_set(name, MONDAY): BoardChange({"AIG": 1.0}) for name in BOARDS}
+    changes.private["minutes:1381152600000"] = {"AIG": b"1"}
+    changes.items["halts"] = [b"\x01"]
+    place = (await cache.claim("trades.0")).place
+    place = await cache.flush("trades.0", place, {"mdl-1": b"\x93\x01\x02\x00"}, changes)
+    await cache.flush("trades.0", place, {}, Changes())
+    await cache.close()
+
+
+async def fill_mdc(url: str, link: Link) -> None:
+    references = ReferenceCache(url)
+    await references.put(DATE, [row("AIG", 1.0)])
+    await references.close()
+    await RedisLease(link, "listener:massive", "a", 15.0).acquire()
+    registry = RedisRegistry(url)
+    await registry.heartbeat(report())
+    for name in ("pause", "resume"):
+        with pytest.raises(RegistryError):
+            await registry.send("listener", "0", name, {}, 0.01)
+    command = await registry.take("listener", "0", 1)
+    assert command is not None
+    await registry.answer(command, Reply())
+    await registry.close()
+
+
+async def check(link: Link, rows: Sequence[KeyRow]) -> None:
+    """Every key fits a line, in type and TTL, and every line has a key."""
+    seen = set()
+    for key in sorted(found.decode() for found in await link.run("KEYS", "*")):
+        fitting = next((row for row in rows if row.matches(key)), None)
+        assert fitting is not None, f"{key} is not in docs/redis.md"
+        seen.add(fitting.pattern)
+        kind = (await link.run("TYPE", key)).decode()
+        assert KINDS.get(kind, kind) == fitting.kind, key
+        ttl_s = await link.run("TTL", key)
+        if fitting.forever:
+            assert ttl_s == -1, key
+        elif fitting.ttl_s is None:
+            assert ttl_s > 0, key
+        else:
+            assert fitting.ttl_s - 10 <= ttl_s <= fitting.ttl_s, key
+    assert seen == {row.pattern for row in rows}
+
+
+async def test_the_page_and_a_widget_data_cache_agree(redis_url: str, link: Link) -> None:
+    await fill_wdc(redis_url)
+    await check(link, key_rows("Keys of WDC"))
+
+
+async def test_the_page_and_a_market_data_cache_agree(redis_url: str, link: Link) -> None:
+    await fill_mdc(redis_url, link)
+    await check(link, key_rows("Keys of MDC"))
