@@ -140,7 +140,7 @@ def test_the_close_is_the_last_eligible_regular_trade_of_the_file_beside(tmp_pat
     played = written(tmp_path, "aig/20131008_trade.zip", "34200000,490000,100,N,1,0")
     bars = LeanSource(played).reference.daily_bars("2013-10-07")
     bar = bars["AIG"]
-    assert (bar.open, bar.high, bar.low, bar.close) == (49.0, 49.0, 48.72, 48.73)
+    assert (bar.open, bar.high, bar.low, bar.close) == (49.0, 49.0, 48.72, 48.72)
     assert bar.volume == 2200
     assert LeanSource(played).reference.daily_bars("2013-10-04") == {}
 

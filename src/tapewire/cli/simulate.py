@@ -57,8 +57,8 @@ def simulate(
     from tapewire.runtime.runner import run_service
     from tapewire.runtime.settings import LogLevel
 
-    quiet = LogLevel.WARNING if sys.stderr.isatty() else None
-    load_for_service({"log_level": quiet}, service="simulator")
+    level = LogLevel.WARNING if sys.stderr.isatty() else None
+    load_for_service({"log_level": level}, service="simulator")
     if rest_port is None:
         rest_port = port + 1 if port else 0
     simulator = build_simulator(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tapewire.market.conditions import HIGH_LOW, OPEN_CLOSE, VOLUME, ConditionTable
+from tapewire.market.sessions import TradingDay
 from tapewire.simulators.sources import DailyBar
 
 _effects = ConditionTable.named("massive").regular
@@ -11,26 +12,30 @@ _effects = ConditionTable.named("massive").regular
 class DailyTally:
     """One ticker's day.
 
-    Conditions decide as in the regular session at any hour, so that extended-hours trades set no
-    price while the closing cross, printed seconds after 16:00, does: ``close`` is the last
-    open/close-eligible regular trade. Volume counts every volume-eligible trade of the day.
+    ``open`` and ``close`` are the first and last open/close-eligible trade of the regular
+    session, high and low its extremes; volume counts every volume-eligible trade of the day.
     """
 
-    __slots__ = ("_close", "_high", "_low", "_open", "_trades", "_value", "_volume")
+    __slots__ = ("_close", "_day", "_high", "_low", "_open", "_trades", "_value", "_volume")
 
-    def __init__(self) -> None:
+    def __init__(self, day: TradingDay) -> None:
+        self._day = day
         self._open = self._close = 0.0
         self._high, self._low = 0.0, float("inf")
         self._volume = self._trades = 0
         self._value = 0.0
 
-    def add(self, price: float, size: int, conditions: tuple[int, ...]) -> None:
+    def add(
+        self, timestamp_ms: int, price: float, size: int, conditions: tuple[int, ...]
+    ) -> None:
         """Take one trade, in the order of the tape."""
         effects = _effects[conditions]
         if effects & VOLUME:
             self._volume += size
             self._value += price * size
             self._trades += 1
+        if not self._day.open_ms <= timestamp_ms < self._day.close_ms:
+            return
         if effects & HIGH_LOW:
             self._high = max(self._high, price)
             self._low = min(self._low, price)

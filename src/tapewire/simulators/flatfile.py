@@ -113,14 +113,16 @@ _priced: Final = msgspec.json.Decoder(_PricedTrade).decode
 
 def _daily_bars(files: Sequence[FlatFile]) -> dict[str, DailyBar]:
     tallies: dict[str, DailyTally] = {}
+    calendar = SessionCalendar.load("XNYS")
     for file in files:
+        day = calendar.day(file.day)
         for events in in_order(partial(events_of, file)):
-            for _, _, text in events:
+            for timestamp_ms, _, text in events:
                 trade = _priced(text)
                 tally = tallies.get(trade.sym)
                 if tally is None:
-                    tally = tallies[trade.sym] = DailyTally()
-                tally.add(trade.p, trade.s, trade.c)
+                    tally = tallies[trade.sym] = DailyTally(day)
+                tally.add(timestamp_ms, trade.p, trade.s, trade.c)
     bars = {symbol: tally.bar() for symbol, tally in tallies.items()}
     return {symbol: bar for symbol, bar in bars.items() if bar}
 

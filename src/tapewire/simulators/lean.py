@@ -294,11 +294,12 @@ class LeanReference:
 
 def daily_bar(file: TickFile) -> DailyBar | None:
     """A session's official bar from a trade file; None without an eligible trade."""
-    tally, conditions = DailyTally(), _Conditions(file.tape)
+    tally = DailyTally(SessionCalendar.load("XNYS").day(file.day))
+    conditions, base = _Conditions(file.tape), midnight_ms(file.day)
     for rows in _chunks(file):
         for row in rows:
-            _, price, size, tail = row.split(",", 3)
-            tally.add(int(price) / 10_000, int(size), conditions[tail])
+            ms, price, size, tail = row.split(",", 3)
+            tally.add(base + int(ms), int(price) / 10_000, int(size), conditions[tail])
     return tally.bar()
 
 
