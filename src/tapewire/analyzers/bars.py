@@ -102,9 +102,9 @@ class Bar(Struct, array_like=True, gc=False):
             self.official, self.official_t, self.official_q = price, t, q
 
     @property
-    def priced(self) -> bool:
-        """Whether an open/close-eligible trade is in it: else it makes no candle."""
-        return self.close_t >= 0
+    def touched(self) -> bool:
+        """Whether a trade in it updates anything: prices that markets only report do not."""
+        return bool(self.trades) or self.close_t >= 0 or self.high > -inf or self.official_t >= 0
 
 
 def notional(price: float, size: float) -> int | float:
@@ -141,10 +141,12 @@ class Recent:
     def __contains__(self, sequence: object) -> bool:
         return sequence in self.sequences[-self.WINDOW :]
 
-    def trim(self) -> None:
-        """Forget whole chunks that the window has left behind."""
-        spare = (len(self.sequences) - self.WINDOW) // self.CHUNK * self.CHUNK
-        if spare > self.WINDOW:
+    def end_second(self, newest: int) -> None:
+        """Note the newest sequence; forget whole chunks that the window has left behind."""
+        if newest > self.newest:
+            self.newest = newest
+        if len(self.sequences) > 4 * self.WINDOW:
+            spare = (len(self.sequences) - self.WINDOW) // self.CHUNK * self.CHUNK
             del self.sequences[:spare]
             self.base += spare
 

@@ -55,6 +55,7 @@ class AtomicOhlcEngine:
         self._unclosed: set[int] = set()
         self._changed: dict[tuple[int, str], Minute] = {}
         self._gaps: list[tuple[int, int]] = []
+        self._second_ms = -1
 
     def cut(self, bars: Iterable[Bar], late: Iterable[Bar]) -> None:
         """Put a second's bars into their minute, and late trades into theirs."""
@@ -83,16 +84,19 @@ class AtomicOhlcEngine:
         minutes = self._minutes.get(start_ms)
         if minutes is None:
             minutes = self._minutes[start_ms] = {}
-            self._unclosed.add(start_ms)
+            if self._second_ms < start_ms + MINUTE_MS + self._grace_ms:
+                self._unclosed.add(start_ms)
         minute = minutes.get(symbol)
         if minute is None:
-            date = self._calendar.trading_date(start_ms)
-            minute = minutes[symbol] = Minute(symbol, start_ms, date=date)
-            minute.gap = any(
-                start < start_ms + MINUTE_MS and start_ms <= end for start, end in self._gaps
-            )
+            minute = minutes[symbol] = self._begin(symbol, start_ms)
         self._changed[start_ms, symbol] = minute
         return minute
+
+    def _begin(self, symbol: str, start_ms: int) -> Minute:
+        """A minute without trades; when its time is over, what comes is an amendment."""
+        gap = any(start < start_ms + MINUTE_MS and start_ms <= end for start, end in self._gaps)
+        date = self._calendar.trading_date(start_ms)
+        return Minute(symbol, start_ms, date=date, closed=start_ms not in self._unclosed, gap=gap)
 
     def clock(self, second_ms: int, day: TradingDay) -> None:
         """Close the minutes that have passed, forget those that can no longer change."""
@@ -103,6 +107,7 @@ class AtomicOhlcEngine:
             if start_ms not in self._unclosed:
                 del self._minutes[start_ms]
         self._gaps = [gap for gap in self._gaps if gap[1] > oldest_ms]
+        self._second_ms = second_ms
 
     def _close(self, start_ms: int) -> None:
         self._unclosed.discard(start_ms)

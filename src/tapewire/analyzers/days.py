@@ -97,9 +97,9 @@ class Day(Struct, array_like=True, gc=False):
         if aggregate.official_open_price and session in _AFTER_OPEN:
             self.official = Print(aggregate.official_open_price, start_ms, 0)
         if session is Session.REGULAR:
-            self.regular_open = _earlier(self.regular_open, aggregate.open, start_ms, 0)
+            self.regular_open = _corrected(self.regular_open, aggregate.open, start_ms)
         elif session is Session.PRE:
-            self.pre_open = _earlier(self.pre_open, aggregate.open, start_ms, 0)
+            self.pre_open = _corrected(self.pre_open, aggregate.open, start_ms)
 
     @property
     def vwap(self) -> float | None:
@@ -128,3 +128,8 @@ def _earlier(known: Print | None, price: float, t: int, q: int) -> Print:
     if known is not None and (known.t, known.q) <= (t, q):
         return known
     return Print(price, t, q)
+
+
+def _corrected(known: Print | None, price: float, start_ms: int) -> Print:
+    """The first bar's open; the same bar sent again corrects it."""
+    return known if known is not None and known.t < start_ms else Print(price, start_ms, 0)

@@ -106,9 +106,6 @@ class LeaderboardAnalyzer:
             self._date = day.date
             self._boards = {name: Board(self._size) for name in SCORES}
         self._regular = second_ms >= day.open_ms
-        if self._restored:
-            self._restored = False
-            self.renew()
 
     def finish(self) -> None:
         """The last cut has been ranked like any other."""
@@ -122,6 +119,9 @@ class LeaderboardAnalyzer:
     def drain(self, unfinished: Sequence[Bar]) -> Changes:
         """Changed boards as of the last cut."""
         changes = Changes()
+        if self._restored:
+            self._restored = False
+            self.renew()
         if not self._scored:
             return changes
         self._scored = False
@@ -149,5 +149,5 @@ class LeaderboardAnalyzer:
         return []
 
     def restore(self, private: Hashes) -> None:
-        """Nothing of its own; ``clock`` ranks the restored days."""
+        """Nothing of its own; the first drain, when references are in, ranks the restored days."""
         self._restored = True

@@ -13,7 +13,7 @@ from msgspec import msgpack
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import Bar
 from tapewire.analyzers.days import Day, Print
-from tapewire.market.sessions import Session, TradingDay
+from tapewire.market.sessions import TradingDay
 from tapewire.model.changes import Changes
 from tapewire.model.events import Aggregate
 from tapewire.model.feeds import quote_hash
@@ -35,7 +35,8 @@ class QuoteRecords:
         self._dirty: set[str] = set()
         self._day: TradingDay | None = None
         self._second_ms = -1
-        self._gap_in: Session | None = None
+        self._lost_until_ms = -1
+        self._gap = False
 
     @property
     def date(self) -> str:
@@ -80,13 +81,11 @@ class QuoteRecords:
             self._turn(day.date)
         elif self._day is not None and self._second_ms < day.open_ms <= second_ms:
             self._touch_all()
-        if self._gap_in is not None and day.session_at(second_ms) is not self._gap_in:
-            self._gap_in = None
-            self._touch_all()
         self._day, self._second_ms = day, second_ms
+        self._mark()
 
     def _turn(self, date: str) -> None:
-        self.days, self._gap_in = {}, None
+        self.days = {}
         self.cut_symbols, self._dirty = set(), set()
         for old in [known for known in self.references if known < date]:
             del self.references[old]
@@ -100,11 +99,16 @@ class QuoteRecords:
 
     def gap(self, from_ms: int, to_ms: int) -> None:
         """Every row of the shard carries ``gap`` until the session ends."""
-        if self._day is None or self._gap_in is not None:
+        self._lost_until_ms = max(self._lost_until_ms, to_ms)
+        self._mark()
+
+    def _mark(self) -> None:
+        """Rows are marked while a session lasts into which a gap reaches."""
+        if self._day is None or self._lost_until_ms < 0:
             return
-        session = self._day.session_at(self._second_ms)
-        if self._day.session_at(to_ms) is session or to_ms >= self._second_ms:
-            self._gap_in = session
+        marked = self._lost_until_ms >= session_start_ms(self._day, self._second_ms)
+        if marked is not self._gap:
+            self._gap = marked
             self._dirty.update(self.days)
 
     def refer(self, references: Iterable[Reference]) -> None:
@@ -145,7 +149,7 @@ class QuoteRecords:
     def _row(self, record: Day, day: TradingDay) -> bytes:
         reference = self.references.get(day.date, {}).get(record.symbol, _NO_REFERENCE)
         regular = self._second_ms >= day.open_ms
-        return encode_row(quote_record(record, reference, day, regular, self._gap_in is not None))
+        return encode_row(quote_record(record, reference, day, regular, self._gap))
 
     def renew(self) -> None:
         """Make the next drain write every row."""
@@ -162,6 +166,12 @@ class QuoteRecords:
             if name.startswith(_DAYS):
                 self.days = {symbol: _decode_day(value) for symbol, value in values.items()}
         self.cut_symbols = set(self.days)
+
+
+def session_start_ms(day: TradingDay, timestamp_ms: int) -> int:
+    """When the session (or the closed time) of a moment in this trading day began."""
+    bounds = (day.pre_ms, day.open_ms, day.close_ms, day.post_ms)
+    return max((bound for bound in bounds if bound <= timestamp_ms), default=day.turn_ms)
 
 
 def base_of(record: Day, regular: bool) -> tuple[Print, str] | None:

@@ -71,16 +71,19 @@ class ShardClock:
 
     def _end_day(self) -> None:
         """Keep the ending day's last changes for the next drain: parts forget the day."""
-        self._ended.merge(self.drain(()))
-        self.gaps = []
+        self._ended = self.drain(())
 
     def gap(self, gap: Gap) -> None:
-        """Tell every part of a loss; ranges that touch within a second become one."""
+        """Tell every part of a loss; ranges that touch within a second become one.
+
+        The last range is kept, and every one that may touch a candle that can still change.
+        """
         from_ms, to_ms = gap.from_ms, gap.to_ms
         if self.gaps and from_ms <= self.gaps[-1][1] + SECOND_MS:
             from_ms = min(from_ms, self.gaps[-1][0])
             to_ms = max(to_ms, self.gaps.pop()[1])
-        self.gaps.append((from_ms, to_ms))
+        oldest_ms = self.second_ms - LATENESS_MS - 60 * SECOND_MS
+        self.gaps = [*(known for known in self.gaps if known[1] > oldest_ms), (from_ms, to_ms)]
         for part in self.parts:
             part.gap(gap.from_ms, gap.to_ms)
 

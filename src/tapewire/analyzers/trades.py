@@ -70,6 +70,7 @@ class TradeFold:
             elif isinstance(event, Gap):
                 self._clock.gap(event)
                 self._standing_changed = self._clock.second_ms >= 0
+                self._drained = {}
             else:
                 self._fold((event,))  # type: ignore[arg-type]
 
@@ -156,13 +157,15 @@ class TradeFold:
         day = self._calendar.day_at(t)
         if day.open_ms <= t < day.close_ms:
             session = self._conditions.regular
-        bar = Bar(trade.symbol, t // SECOND_MS * SECOND_MS)
-        bar.add(trade, session[trade.conditions])
-        self._late.append(bar)
-        self._standing_changed = True
+        effects = session[trade.conditions]
+        if effects:
+            bar = Bar(trade.symbol, t // SECOND_MS * SECOND_MS)
+            bar.add(trade, effects)
+            self._late.append(bar)
+            self._standing_changed = True
 
     def _tick(self, clock: Clock) -> None:
-        if clock.timestamp_ms >= self._clock.cut_ms:
+        if clock.timestamp_ms >= self._clock.cut_ms and self._clock.covers(clock.timestamp_ms):
             self._cut(clock.timestamp_ms)
         if clock.final and self._clock.second_ms >= 0:
             self._cut(self._clock.cut_ms)
@@ -173,10 +176,11 @@ class TradeFold:
         if not self._clock.covers(timestamp_ms):
             self.skipped["bad_timestamp"] += 1
             return False
-        bars = [bar for bar, _ in self._current.values()]
-        for bar in bars:
-            recent = self._recent[bar.symbol]
-            recent.newest = max(recent.newest, bar.last_q)
+        bars = []
+        for bar, _ in self._current.values():
+            self._recent[bar.symbol].end_second(bar.last_q)
+            if bar.touched:
+                bars.append(bar)
         turned = self._clock.cut(timestamp_ms, bars, self._late)
         self._current, self._late, self._drained = {}, [], {}
         self._standing_changed = True
@@ -191,8 +195,9 @@ class TradeFold:
         self._effects = self._conditions.regular if regular else self._conditions.extended
 
     def refer(self, references: Iterable[Reference]) -> None:
-        """Give reference rows to the parts."""
+        """Give reference rows to the parts; the current second is shown again with them."""
         self._clock.refer(references)
+        self._drained = {}
 
     def drain(self) -> Changes:
         """Changes of every part, and the private state of the current second."""
@@ -200,7 +205,7 @@ class TradeFold:
         unfinished = [
             bar for symbol, (bar, _) in self._current.items() if bar.seen != drained.get(symbol)
         ]
-        changes = self._clock.drain(unfinished)
+        changes = self._clock.drain([bar for bar in unfinished if bar.touched])
         if unfinished:
             drained.update((bar.symbol, bar.seen) for bar in unfinished)
             changes.private[f"{self._name}_bars"] = {bar.symbol: _encode(bar) for bar in unfinished}
@@ -214,7 +219,6 @@ class TradeFold:
         fields: dict[str, bytes] = {}
         for symbol, recent in self._recent.items():
             fields.update(recent.drain(symbol))
-            recent.trim()
         if fields and self._clock.day is not None:
             changes.private[self._recent_hash(self._clock.day.date)] = fields
 

@@ -6,6 +6,9 @@ of a name before its first colon is its family; the feed table (``model/feeds.py
 each family's TTL and who may read it.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import msgspec
 from msgspec import Struct, field
 
@@ -18,13 +21,23 @@ class BoardChange(Struct, array_like=True):
     put: dict[str, float] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
 
+    def merge(self, later: "BoardChange") -> None:
+        """Put ``later`` on top of this one, in place."""
+        _take_out(self.put, later.removed)
+        self.put.update(later.put)
+        self.removed = sorted({*self.removed, *later.removed} - self.put.keys())
+
+
+def _take_out(values: dict[str, Any], gone: Iterable[str]) -> None:
+    for name in gone:
+        values.pop(name, None)
+
 
 class Changes(Struct, array_like=True):
     """Rows by hash and field, removals, boards, event items, private state.
 
     ``rows`` and ``private``: hash -> field -> packed value; both are written, only
     ``rows`` are published. ``items``: event feed -> packed items, oldest first.
-    ``renewed`` names hashes whose whole content is replaced (deleted before writing).
     """
 
     rows: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -35,15 +48,17 @@ class Changes(Struct, array_like=True):
     private: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
     def merge(self, later: "Changes") -> None:
-        """Put ``later`` on top of this one, in place."""
+        """Put ``later`` on top of this one, in place: one flush that does what both would."""
+        for name, gone in later.removed.items():
+            _take_out(self.rows.get(name, {}), gone)
+            self.removed.setdefault(name, []).extend(gone)
         for mine, theirs in ((self.rows, later.rows), (self.private, later.private)):
             for name, values in theirs.items():
                 mine.setdefault(name, {}).update(values)
-        for name, gone in later.removed.items():
-            self.removed.setdefault(name, []).extend(gone)
+        for name, board in later.boards.items():
+            self.boards.setdefault(name, BoardChange()).merge(board)
         for name, items in later.items.items():
             self.items.setdefault(name, []).extend(items)
-        self.boards.update(later.boards)
         self.gaps.extend(later.gaps)
 
     def __bool__(self) -> bool:

@@ -1,0 +1,1 @@
+"""Tests of the analyzers, and the small language they are written in."""

@@ -1,0 +1,141 @@
+"""A shard under test: one fold, what it was sent, and the store that its flushes fill."""
+
+from collections.abc import Callable
+from typing import Self
+
+from tapewire.analyzers.aggregates import AggregateFold
+from tapewire.analyzers.candles import AtomicOhlcEngine
+from tapewire.analyzers.leaderboard import LeaderboardAnalyzer
+from tapewire.analyzers.part import Part
+from tapewire.analyzers.quotes import QuoteRecords
+from tapewire.analyzers.trades import TradeFold
+from tapewire.market.conditions import ConditionTable
+from tapewire.model.changes import Changes
+from tapewire.model.events import Clock, Event
+from tapewire.model.feeds import BOARD_SIZE, board_set, candle_hash, quote_hash
+from tapewire.model.rows import Candle, QuoteRecord, Reference, decode_candle, decode_quote
+from tests.analyzers.tape import CALENDAR, FRIDAY, ms
+
+Rows = dict[str, dict[str, bytes]]
+
+
+class Store:
+    """What a cache holds after any number of flushes."""
+
+    def __init__(self) -> None:
+        self.rows: Rows = {}
+        self.private: Rows = {}
+        self.boards: dict[str, dict[str, float]] = {}
+
+    def write(self, changes: Changes) -> None:
+        for name, values in changes.rows.items():
+            self.rows.setdefault(name, {}).update(values)
+        for name, values in changes.private.items():
+            self.private.setdefault(name, {}).update(values)
+        for name, board in changes.boards.items():
+            listed = self.boards.setdefault(name, {})
+            for symbol in board.removed:
+                listed.pop(symbol, None)
+            listed.update(board.put)
+
+    def public(self) -> tuple[dict[str, dict[str, object]], dict[str, dict[str, float]]]:
+        """Decoded rows by hash and field, and the boards: what readers see."""
+        rows: dict[str, dict[str, object]] = {}
+        for name, values in self.rows.items():
+            decode: Callable[[bytes], object]
+            decode = decode_quote if name.startswith("quote:") else decode_candle
+            rows[name] = {field: decode(value) for field, value in values.items()}
+        return rows, {name: board for name, board in self.boards.items() if board}
+
+
+Fold = TradeFold | AggregateFold
+
+
+def trade_fold(conditions: str = "massive", board_size: int = BOARD_SIZE) -> TradeFold:
+    """Quote records, boards and candles over trades."""
+    quotes = QuoteRecords()
+    parts: list[Part] = [
+        quotes,
+        LeaderboardAnalyzer(quotes, board_size),
+        AtomicOhlcEngine(CALENDAR),
+    ]
+    return TradeFold(CALENDAR, parts, ConditionTable.named(conditions))
+
+
+def aggregate_fold(bar_ms: int = 1000) -> AggregateFold:
+    """The same over a provider's bars."""
+    quotes = QuoteRecords()
+    parts: list[Part] = [quotes, LeaderboardAnalyzer(quotes), AtomicOhlcEngine(CALENDAR)]
+    return AggregateFold(CALENDAR, parts, bar_ms)
+
+
+class Market:
+    """One shard: send events, flush, restart, look at what readers would see."""
+
+    def __init__(self, make: Callable[[], Fold] = trade_fold) -> None:
+        self._make = make
+        self._references: list[Reference] = []
+        self.fold = make()
+        self.store = Store()
+
+    def send(self, *events: Event) -> Self:
+        """Fold events as one list."""
+        self.fold.apply(events)
+        return self
+
+    def flush(self) -> Changes:
+        """Drain into the store."""
+        changes = self.fold.drain()
+        self.store.write(changes)
+        return changes
+
+    def show(self, *events: Event) -> Self:
+        """Send, then flush."""
+        self.send(*events).flush()
+        return self
+
+    def finish(self) -> Self:
+        """End the replay."""
+        return self.show(Clock(max(self.fold.second_ms, 0), final=True))
+
+    def refer(self, *references: Reference) -> Self:
+        self._references += references
+        self.fold.refer(references)
+        return self
+
+    def crash(self) -> Self:
+        """A new owner continues from the store; what was not flushed is gone."""
+        self.fold = self._make()
+        self.fold.restore(self._private(self.fold))
+        self.fold.refer(self._references)
+        return self
+
+    def _private(self, fold: Fold) -> Rows:
+        stored = self.store.private
+        first = {name: stored.get(name, {}) for name in fold.first_hashes()}
+        return first | {name: stored.get(name, {}) for name in fold.further_hashes(first)}
+
+    def restart(self) -> Self:
+        """Hand over to a new owner: flush, then restore."""
+        self.flush()
+        return self.crash()
+
+    def quote(self, symbol: str, date: str = FRIDAY) -> QuoteRecord:
+        return decode_quote(self.store.rows[quote_hash(date)][symbol])
+
+    def quoted(self, date: str = FRIDAY) -> set[str]:
+        """Symbols that have a quote record."""
+        return set(self.store.rows.get(quote_hash(date), {}))
+
+    def candles(self, symbol: str, date: str = FRIDAY) -> dict[int, Candle]:
+        """By start, ms UTC."""
+        stored = self.store.rows.get(candle_hash("US", symbol, "1m", date), {})
+        return {int(start): decode_candle(value) for start, value in sorted(stored.items())}
+
+    def candle(self, symbol: str, at: str, date: str = FRIDAY) -> Candle:
+        return self.candles(symbol, date)[ms(at, date)]
+
+    def scores(self, board: str, date: str = FRIDAY) -> dict[str, float]:
+        """A stored board, best first."""
+        scores = self.store.boards.get(board_set(board, date), {})
+        return dict(sorted(scores.items(), key=lambda item: (-item[1], item[0])))

@@ -1,0 +1,1 @@
+"""What holds for any input: folding, restarting, splitting, losing."""
