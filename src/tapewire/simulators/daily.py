@@ -25,9 +25,7 @@ class DailyTally:
         self._volume = self._trades = 0
         self._value = 0.0
 
-    def add(
-        self, timestamp_ms: int, price: float, size: int, conditions: tuple[int, ...]
-    ) -> None:
+    def add(self, timestamp_ms: int, price: float, size: int, conditions: tuple[int, ...]) -> None:
         """Take one trade, in the order of the tape."""
         effects = _effects[conditions]
         if effects & VOLUME:

@@ -117,12 +117,12 @@ def _daily_bars(files: Sequence[FlatFile]) -> dict[str, DailyBar]:
     for file in files:
         day = calendar.day(file.day)
         for events in in_order(partial(events_of, file)):
-            for timestamp_ms, _, text in events:
+            for time_ns, _, text in events:
                 trade = _priced(text)
                 tally = tallies.get(trade.sym)
                 if tally is None:
                     tally = tallies[trade.sym] = DailyTally(day)
-                tally.add(timestamp_ms, trade.p, trade.s, trade.c)
+                tally.add(time_ns // 1_000_000, trade.p, trade.s, trade.c)
     bars = {symbol: tally.bar() for symbol, tally in tallies.items()}
     return {symbol: bar for symbol, bar in bars.items() if bar}
 
