@@ -12,6 +12,7 @@ START_MS = 1_381_152_600_000  # 2013-10-07 09:30 New York
 class Tape:
     """``count`` trades, ``every_ms`` apart, of the tickers in turn, in slices of ten."""
 
+    dates: tuple[str, ...] = ("2013-10-07",)
     whole_frames = False
 
     def __init__(

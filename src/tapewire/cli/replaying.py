@@ -187,7 +187,7 @@ async def load_references(
     """Reference rows of the sessions that the source plays."""
     async with aiohttp.ClientSession() as session:
         service = compose.build_reference(settings, session, store, time.monotonic)
-        for date in [source.reference.today()]:
+        for date in source.dates:
             await store.put(date, await service.load(date))
 
 

@@ -17,7 +17,8 @@ class Batch(Struct, array_like=True, gc=False, frozen=True):
     epoch before this batch, whether or not they could be published; ``count`` the
     number in it. ``received_ns`` is the wall clock when its first frame arrived.
     ``ending`` marks the last batch of a replay; ``interrupted`` one before whose events the
-    provider's connection was away, so that nobody knows what was missed. ``trace`` is a W3C ``traceparent``.
+    provider's connection was away, so that nobody knows what was missed. ``trace`` is a W3C
+    ``traceparent``.
     """
 
     provider: str

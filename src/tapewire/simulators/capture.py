@@ -50,7 +50,8 @@ class CaptureSource:
         tickers = {topic.partition(".")[2] for topic in subscriptions}
         self.symbols = frozenset() if "*" in tickers else frozenset(tickers)
         self.notes: Sequence[str] = () if first else (f"{path} holds no frames",)
-        self.reference: Reference = NoReference(_trading_date(first))
+        self.dates: tuple[str, ...] = (_trading_date(first),)
+        self.reference: Reference = NoReference(self.dates[0])
 
     def slices(self) -> Iterator[Slice]:
         """All frames with data; a note tells of a cut tail once it has been reached."""

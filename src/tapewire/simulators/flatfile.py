@@ -66,6 +66,7 @@ class FlatFileSource:
         self.topics = frozenset(TOPICS[file.kind] for file in self.files)
         self.symbols: frozenset[str] = frozenset()
         self.notes: Sequence[str] = ()
+        self.dates: tuple[str, ...] = tuple(dict.fromkeys(file.day for file in self.files))
         self.reference: Reference = FlatFileReference(self.files)
 
     def slices(self) -> Iterator[Slice]:

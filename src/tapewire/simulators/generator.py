@@ -1,4 +1,4 @@
-"""``generator[:seed=7,symbols=5000,date=2026-11-20,at=09:29:50,rate=1500]``: a seeded market.
+"""``generator[:seed=7,symbols=5000,date=2026-11-20,at=09:29:50,until=09:35]``: a seeded market.
 
 One second at a time: trades drawn by activity and rank, priced by `MarketDay`, with odd lots,
 sweeps, off-exchange prints, form T outside the session, crosses with their official prices,
@@ -8,13 +8,15 @@ Beginning in the middle of a day: trades and quotes of a second are the same whe
 generator began. A bar's day volume ``av`` and day VWAP ``a`` begin at what is expected of the
 ticker until then (share of the day's activity, at the mean of open and present price) and add
 the trades sent; ``op`` is the official open once that has been printed. The minute that it
-begins in the middle of has no ``AM``. After the last second of a day comes the next session.
+begins in the middle of has no ``AM``. After the last second of a day comes the next session,
+unless ``until`` ends it on the first day (``end``: with that day).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from tapewire.market.sessions import CalendarError
@@ -34,10 +36,10 @@ _AT: Final = re.compile(r"(\d\d):(\d\d)(?::(\d\d))?")
 
 
 class GeneratorSource:
-    """An endless made-up market, deterministic for its arguments.
+    """A made-up market, deterministic for its arguments; endless without ``until``.
 
-    ``rate`` is trades a second just after the open; quotes and bars come on top. ``at`` is New
-    York time between 04:00 and the end of the post-market.
+    ``rate`` is trades a second just after the open; quotes and bars come on top. ``at`` and
+    ``until`` are New York times between 04:00 and the end of the post-market of ``date``.
     """
 
     whole_frames = False
@@ -50,6 +52,7 @@ class GeneratorSource:
         date: str = DEFAULT_DATE,
         at: str = "09:29:50",
         rate: float = 1500.0,
+        until: str | None = None,
     ) -> None:
         try:
             self.market = Market(seed, symbols)
@@ -64,10 +67,25 @@ class GeneratorSource:
             raise SourceError(f"rate={rate:g} trades a second; expected more than 0")
         self._first_day = _session(self.market, date)
         self._first_second = _second(at, self._first_day)
+        self._seconds = self._length(until)
+        self.dates: tuple[str, ...] = (date,)
         self.reference: Reference = GeneratorReference(self.market, self._first_day, rate)
 
+    def _length(self, until: str | None) -> int | None:
+        """How many seconds are played; None without an end."""
+        if until is None:
+            return None
+        day = self._first_day
+        end = day.end_s if until == "end" else _second(until, day, "until")
+        if end <= self._first_second:
+            raise SourceError(f"until={until} is not after the beginning; expected a later time")
+        return end - self._first_second
+
     def slices(self) -> Iterator[Slice]:
-        """A slice a second, day after day, while the calendar reaches."""
+        """A slice a second, to the end asked for or while the calendar reaches."""
+        yield from islice(self._endless(), self._seconds)
+
+    def _endless(self) -> Iterator[Slice]:
         day, second = self._first_day, self._first_second
         while True:
             yield from DayTape(self.market.seed, day, self._rate, second).slices()
@@ -113,6 +131,7 @@ _OPTIONS: Final[Mapping[str, Callable[[str], Any]]] = {
     "date": str,
     "at": str,
     "rate": float,
+    "until": str,
 }
 
 
@@ -142,7 +161,7 @@ def _session(market: Market, date: str) -> MarketDay:
     return market.day(date)
 
 
-def _second(at: str, day: MarketDay) -> int:
+def _second(at: str, day: MarketDay, name: str = "at") -> int:
     """Seconds since 04:00 of a time of day in New York."""
     match = _AT.fullmatch(at)
     second = -1
@@ -150,5 +169,7 @@ def _second(at: str, day: MarketDay) -> int:
         hours, minutes, seconds = (int(part or 0) for part in match.groups())
         second = (hours - 4) * 3600 + minutes * 60 + seconds
     if not 0 <= second < day.end_s:
-        raise SourceError(f"at={at} is not HH:MM[:SS] in New York between 04:00 and the day's end")
+        raise SourceError(
+            f"{name}={at} is not HH:MM[:SS] in New York between 04:00 and the day's end"
+        )
     return second

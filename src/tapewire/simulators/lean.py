@@ -259,6 +259,7 @@ class LeanSource:
         self.notes: Sequence[str] = (
             [f"{len(bars)} files of bars under {path} are not played"] if bars else []
         )
+        self.dates: tuple[str, ...] = tuple(dict.fromkeys(file.day for file in self.files))
         self.reference: Reference = LeanReference(self.files)
 
     def slices(self) -> Iterator[Slice]:

@@ -103,6 +103,9 @@ class Source(Protocol):
     symbols: frozenset[str]
     """The tickers that occur; empty where that is known only after reading everything."""
 
+    dates: tuple[str, ...]
+    """The sessions that it plays, ISO dates in order; of an endless one the first."""
+
     whole_frames: bool
     """Whether it yields recorded frames (topic `WHOLE_FRAME`) instead of events."""
 
@@ -176,6 +179,7 @@ class MergedSources:
         self.name = " + ".join(source.name for source in sources)
         self.topics = frozenset[str]().union(*(source.topics for source in sources))
         self.symbols = frozenset[str]().union(*(source.symbols for source in sources))
+        self.dates = tuple(sorted({date for source in sources for date in source.dates}))
         self.notes: Sequence[str] = [note for source in sources for note in source.notes]
         self.reference: Reference = _MergedReference([s.reference for s in sources])
 
