@@ -112,8 +112,8 @@ async def play(plan: Plan) -> ReplayResult:
     await _begin_empty(plan)
     cache = compose.build_widget_cache(plan.settings)
     try:
-        started = time.perf_counter()
         async with _parts(plan, cache) as ended_early:
+            started = time.perf_counter()
             await _until_ended(plan, cache, ended_early)
             seconds = time.perf_counter() - started
         return await result_of(cache, plan.shards, seconds)
