@@ -28,7 +28,7 @@ def market() -> Market:
 
 
 def reference(symbol: str = "AAPL", date: str = FRIDAY, **known: float) -> Reference:
-    return Reference(symbol, date, **known)  # type: ignore[arg-type]
+    return Reference(symbol, date, **known)
 
 
 FULL = reference(
@@ -165,7 +165,7 @@ def test_the_base_turns_at_the_open_exactly(market: Market) -> None:
 def test_at_the_open_every_row_loses_its_pre_market_base(market: Market) -> None:
     market.show(trade("AAPL", 90.0, at="08:00"), trade("IBM", 20.0, at="09:30:00"))
     row = market.quote("AAPL")
-    assert row.open is row.base_note is row.change_since_open is None
+    assert (row.open, row.base_note, row.change_since_open) == (None, None, None)
 
 
 def test_the_clock_alone_turns_the_base(market: Market) -> None:
