@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct, field, to_builtins
 
+from tapewire.caches.cache import CacheUnavailable
 from tapewire.model.batch import Batch
 from tapewire.model.streams import Shard, Stream
 from tapewire.providers.batcher import Batcher, Slice
@@ -199,19 +200,27 @@ class MassiveDataListener:
     async def _acquire(self) -> bool:
         """Stand by until the lease is ours; False when the service is to end instead."""
         while not self._draining.is_set():
-            epoch = await self._lease.acquire()
+            epoch, reason = await self._ask_for_lease()
             if epoch is not None:
                 self._held = True
                 self.statistics.epoch = epoch
                 self._publish(self._batcher.begin(epoch))
                 return True
-            self._enter(State.STAND_BY, "another listener holds the lease")
+            self._enter(State.STAND_BY, reason)
             try:
                 async with asyncio.timeout(self._bounds.lease_ttl_s / 3):
                     await self._draining.wait()
             except TimeoutError:
                 continue
         return False
+
+    async def _ask_for_lease(self) -> tuple[int | None, str]:
+        """The epoch, or None and why not. A cache that is away is no reason to end."""
+        try:
+            return await self._lease.acquire(), "another listener holds the lease"
+        except CacheUnavailable as error:
+            self.statistics.lease_unanswered += 1
+            return None, f"nobody can say who holds the lease: {error}"
 
     async def _read(self) -> bool:
         """Read for as long as the lease is ours; True when there is nothing more to read."""
