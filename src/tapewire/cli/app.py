@@ -1,5 +1,6 @@
 """``tapewire``: the commands, and the one way out of each of them."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -7,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from tapewire import __version__
-from tapewire.cli import capture, config, replay, run, simulate
+from tapewire.cli import candles, capture, config, dump, quote, replay, run, simulate, status, top
 from tapewire.cli.errors import FAILED, INTERRUPTED, report
 from tapewire.runtime.parent import watch_parent
 
@@ -22,6 +23,11 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("simulate")(simulate.simulate)
 app.command("replay")(replay.replay)
+app.command("candles")(candles.candles)
+app.command("top")(top.top)
+app.command("quote")(quote.quote)
+app.command("dump")(dump.dump)
+app.command("status")(status.status)
 app.command("capture")(capture.capture)
 app.command("flatfile")(capture.flatfile)
 app.command("config")(config.config)
@@ -62,10 +68,18 @@ def execute(arguments: Sequence[str] | None = None) -> int:
 def main() -> NoReturn:
     """The ``tapewire`` command."""
     watch_parent()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
     code = execute()
     if code == FAILED:
         _discard_output()
     sys.exit(code)
+
+
+def _interrupt(*_: object) -> None:
+    """End like Ctrl-C, so that what a command started is stopped. Services have their own way."""
+    raise KeyboardInterrupt
 
 
 def _discard_output() -> None:

@@ -5,13 +5,15 @@ One small function per part. ``tapewire run`` puts them into processes of their 
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
 import aiohttp
 from msgspec import Struct
 
+from tapewire.caches.cache import CacheError
 from tapewire.caches.widget_cache import RedisWidgetCache
 from tapewire.market.sessions import Session, SessionCalendar
 from tapewire.model.streams import Shard, Stream
@@ -21,7 +23,7 @@ from tapewire.providers.massive.rest import MassiveRest
 from tapewire.providers.massive.splitter import STREAM_OF_EVENT
 from tapewire.queues.arguments import QueueLayout
 from tapewire.queues.memory import MemoryBroker, MemoryQueue
-from tapewire.queues.queue import Queue
+from tapewire.queues.queue import Queue, QueueError
 from tapewire.queues.rabbitmq import RabbitQueue
 from tapewire.runtime.lease import Lease
 from tapewire.runtime.service import DependencyMissing, UsageError
@@ -68,6 +70,17 @@ def server(settings: Settings, name: str) -> str:
         return settings.required(name)
     except UsageError as error:
         raise DependencyMissing(str(error)) from error
+
+
+@contextmanager
+def reaching(name: str) -> Iterator[None]:
+    """Say which setting holds the address of a server that does not answer."""
+    try:
+        yield
+    except (CacheError, QueueError) as error:
+        raise DependencyMissing(
+            f"{name.upper()}: {error}. Start that server, or correct the setting."
+        ) from error
 
 
 def parse_streams(text: str | None, settings: Settings) -> tuple[Stream, ...]:

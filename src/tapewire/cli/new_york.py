@@ -50,7 +50,7 @@ def date(text: str) -> str:
     try:
         return calendar().day(text).date
     except ValueError as error:
-        raise UsageError(f"date {text!r}: {error}; expected a date such as 2013-10-07") from error
+        raise UsageError(f"--date: {error}") from error
 
 
 def to_ms(text: str, trading_date: str) -> int:

@@ -6,7 +6,8 @@ raw values (ms UTC, percents as 5.0), tables what people read (New York time, 1,
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -17,6 +18,7 @@ from tapewire.cli import new_york
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.live import Live
     from rich.table import Table
 
 NOTHING: Final = "–"
@@ -39,6 +41,7 @@ class Style(StrEnum):
     PRICE = "price"
     PERCENT = "percent"
     CHANGE = "change"
+    DURATION = "duration"
     CLOCK = "clock"
     DATE_TIME = "date_time"
     FLAG = "flag"
@@ -74,6 +77,7 @@ class Printer:
         self.form = form
         self._stream = stream
         self._heads_done = False
+        self._live: Live | None = None
 
     @classmethod
     def for_stdout(cls, *, json: bool) -> "Printer":
@@ -95,7 +99,7 @@ class Printer:
         elif self.form is Form.PLAIN:
             self._plain(rows, columns)
         else:
-            self.console().print(table(rows, columns, title))
+            self._draw(table(rows, columns, title))
 
     def json(self, row: Any) -> None:
         """Print one JSON line and let it go out at once."""
@@ -113,11 +117,33 @@ class Printer:
 
         return Console(file=self._stream, highlight=False, soft_wrap=False)
 
+    @contextmanager
+    def redrawn(self) -> Iterator["Printer"]:
+        """While the block runs a terminal shows the last table only, in place."""
+        if self.form is not Form.TABLE:
+            yield self
+            return
+        from rich.live import Live
+
+        with Live(console=self.console(), auto_refresh=False, vertical_overflow="crop") as live:
+            self._live = live
+            try:
+                yield self
+            finally:
+                self._live = None
+
+    def _draw(self, made: "Table") -> None:
+        if self._live is not None:
+            self._live.update(made, refresh=True)
+        else:
+            self.console().print(made)
+
     def _plain(self, rows: Iterable[Any], columns: Sequence[Column]) -> None:
-        """Tab-separated lines under one line of field names."""
+        """Tab-separated lines under one line of headings."""
         if not self._heads_done:
             self._heads_done = True
-            self._stream.write("\t".join(column.field for column in columns) + "\n")
+            heads = (column.title.replace(" ", "_") for column in columns)
+            self._stream.write("\t".join(heads) + "\n")
         for row in rows:
             cells = (_one_line(column.shown(row, Form.PLAIN)) for column in columns)
             self._stream.write("\t".join(cells) + "\n")
@@ -176,6 +202,17 @@ def percent(value: float) -> str:
     return f"{value:+,.2f} %"
 
 
+def duration(value_ms: float) -> str:
+    """``12 ms``, ``3.4 s``, ``2 h 05 min``."""
+    if abs(value_ms) < 1000:
+        return f"{value_ms:.0f} ms"
+    minutes, seconds = divmod(value_ms / 1000, 60)
+    if minutes < 1:
+        return f"{seconds:.1f} s"
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02.0f} s"
+
+
 def _change(value: float) -> str:
     return f"{'+' if value >= 0 else '-'}{price(abs(value))}"
 
@@ -228,6 +265,7 @@ _TABLE: Final[Mapping[Style, Callable[[Any], str]]] = {
     Style.PRICE: price,
     Style.PERCENT: percent,
     Style.CHANGE: _change,
+    Style.DURATION: duration,
     Style.CLOCK: new_york.clock,
     Style.DATE_TIME: new_york.date_time,
     Style.FLAG: _flag,
@@ -238,6 +276,7 @@ _PLAIN: Final[Mapping[Style, Callable[[Any], str]]] = {
     Style.PRICE: _plain_price,
     Style.PERCENT: _plain_number,
     Style.CHANGE: _plain_price,
+    Style.DURATION: _plain_number,
     Style.CLOCK: new_york.date_time,
     Style.DATE_TIME: new_york.date_time,
     Style.FLAG: _plain_flag,

@@ -12,23 +12,35 @@ from tapewire.simulators.massive import MassiveSimulator
 ANY_KEY = "any-key-will-do"
 
 
+CLOSING_S = 5.0
+"""How long clients may take to answer the close at the end of the source."""
+
+
+class PlayedSimulator(MassiveSimulator):
+    """A simulator whose end one can wait for."""
+
+    async def ended(self) -> None:
+        """Return when the source has ended (with ``once``) or failed, and the clients are gone."""
+        await self.finished.wait()
+        if self._playing is not None:
+            await asyncio.wait({self._playing}, timeout=CLOSING_S)
+
+
 class SimulatorService:
-    """Runs a simulator; ``ready`` is called when it listens. With ``once`` it ends by itself."""
+    """Runs a simulator; ``ready`` is called when it listens."""
 
     name = "simulator"
 
     def __init__(
         self,
-        simulator: MassiveSimulator,
+        simulator: PlayedSimulator,
         since_ms: int,
         *,
         ready: Callable[[], None],
-        once: bool = False,
     ) -> None:
         self._simulator = simulator
         self._since_ms = since_ms
         self._ready = ready
-        self._once = once
         self._figures: asyncio.Task[None] | None = None
         self._state = State.STARTING
 
@@ -47,15 +59,15 @@ class SimulatorService:
             self._figures = asyncio.create_task(show_figures(self._simulator))
 
     async def wait(self) -> None:
-        """With ``once``, return at the source's end; else never."""
-        await (self._simulator.finished.wait() if self._once else asyncio.Event().wait())
+        """Return at the source's end; a simulator without ``once`` goes on until it is stopped."""
+        await self._simulator.ended()
 
     async def drain(self) -> None:
         """Nothing is owed to anybody."""
         self._state = State.DRAINING
 
     async def stop(self) -> None:
-        """Close every connection."""
+        """Close every connection; raises what the source failed with."""
         if self._figures is not None:
             self._figures.cancel()
             await asyncio.gather(self._figures, return_exceptions=True)

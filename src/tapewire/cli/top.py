@@ -1,0 +1,112 @@
+"""``tapewire top``: the leaderboards, merged over all shards."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from tapewire.cli.options import Json, Watch
+from tapewire.cli.output import Column, Printer, Style, fields_of
+
+if TYPE_CHECKING:
+    from tapewire.caches.reader import Ranked, WidgetReader
+    from tapewire.runtime.settings import Settings
+
+POLL_S: Final = 1.0
+"""Boards are ranked once a second."""
+
+
+class Board(StrEnum):
+    """The leaderboards."""
+
+    GAINERS = "gainers"
+    GAPPERS = "gappers"
+    VOLUME = "volume"
+
+
+_FIRST: Final = (
+    Column("rank", "#", Style.COUNT),
+    Column("symbol", "symbol"),
+    Column("close", "last", Style.PRICE),
+)
+_LAST: Final = (
+    Column("day_low", "low", Style.PRICE),
+    Column("day_high", "high", Style.PRICE),
+    Column("relative_volume", "rel vol", Style.COUNT),
+    Column("session", "session"),
+    Column("end_timestamp", "at", Style.CLOCK),
+    Column("gap", "gap", Style.FLAG),
+)
+COLUMNS: Final[Mapping[Board, Sequence[Column]]] = {
+    Board.GAINERS: (
+        *_FIRST,
+        Column("pct_change_since_open", "from open", Style.PERCENT),
+        Column("open", "open", Style.PRICE),
+        Column("accumulated_volume", "volume", Style.COUNT),
+        *_LAST,
+    ),
+    Board.GAPPERS: (
+        *_FIRST,
+        Column("pct_change", "from close", Style.PERCENT),
+        Column("prev_day_close", "prev close", Style.PRICE),
+        Column("accumulated_volume", "volume", Style.COUNT),
+        *_LAST,
+    ),
+    Board.VOLUME: (
+        *_FIRST,
+        Column("accumulated_volume", "volume", Style.COUNT),
+        Column("pct_change", "from close", Style.PERCENT),
+        Column("pct_change_since_open", "from open", Style.PERCENT),
+        *_LAST,
+    ),
+}
+
+Limit = Annotated[int, typer.Option("--limit", min=1, max=500, metavar="N", help="How many lines.")]
+
+
+def top(
+    board: Annotated[Board, typer.Argument(help="Which board.")],
+    limit: Limit = 20,
+    watch: Watch = False,
+    json: Json = False,
+) -> None:
+    """Show a leaderboard of the newest trading day."""
+    from tapewire.cli.edge import load
+
+    printer = Printer.for_stdout(json=json)
+    asyncio.run(_show(load().settings, board, limit, printer, watch=watch))
+
+
+async def _show(
+    settings: "Settings", board: Board, limit: int, printer: Printer, *, watch: bool
+) -> None:
+    from tapewire.cli.stores import reader
+    from tapewire.cli.watching import watching
+    from tapewire.runtime.service import ServiceError
+
+    def show(lines: list[dict[str, Any]], to: Printer) -> None:
+        to.rows(lines, COLUMNS[board], f"Top {board.value}, New York time")
+
+    async with reader(settings) as rows:
+        if watch:
+            await watching(lambda: read(rows, board, limit), printer, show, POLL_S)
+            return
+        lines = await read(rows, board, limit)
+        if not lines:
+            ranked = [other for other in Board if await read(rows, other, 1)]
+            there = f"there is {', '.join(ranked)}" if ranked else "no board has lines yet"
+            raise ServiceError(f"nothing is ranked on the board {board.value}; {there}")
+    show(lines, printer)
+
+
+async def read(rows: "WidgetReader", board: Board, limit: int) -> list[dict[str, Any]]:
+    """The board's lines: rank, symbol, score, then the fields of the quote record."""
+    return [line(ranked) for ranked in await rows.board(f"top_{board.value}", limit)]
+
+
+def line(ranked: "Ranked") -> dict[str, Any]:
+    """One line of a board as one flat object."""
+    head = {"rank": ranked.rank, "symbol": ranked.symbol, "score": ranked.score}
+    return head | (fields_of(ranked.quote) if ranked.quote is not None else {})
