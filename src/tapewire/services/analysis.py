@@ -84,7 +84,8 @@ class Analysis(Struct, frozen=True, kw_only=True):
         quotes = self._quotes(Stream.TRADES)
         candles = self._candles(Stream.TRADES, calendar)
         if self.candle_conditions == "massive" or not candles:
-            return [TradeFold(calendar, [*quotes, *candles])]
+            parts = [*quotes, *candles]
+            return [TradeFold(calendar, parts)] if parts else ()
         conditions = ConditionTable.named(self.candle_conditions)
         folds = [TradeFold(calendar, candles, conditions, name="candle_trades")]
         return [TradeFold(calendar, quotes), *folds] if quotes else folds

@@ -51,7 +51,8 @@ class Totals(msgspec.Struct):
     """What a shard's owners folded up to its positions: it survives them.
 
     ``batches`` and ``events`` were taken in; of these ``skipped`` were not applied, by
-    reason; ``lost`` events in ``gaps`` gaps never came.
+    reason; ``lost`` events in ``gaps`` gaps never came. ``newest_ms`` is the time of the
+    newest event, 0 before the first; ``open_gap`` a loss that no event has ended yet.
     """
 
     batches: int = 0
@@ -59,6 +60,8 @@ class Totals(msgspec.Struct):
     lost: int = 0
     gaps: int = 0
     skipped: dict[str, int] = msgspec.field(default_factory=dict)
+    newest_ms: int = 0
+    open_gap: Gap | None = None
 
 
 class Refusals(msgspec.Struct):
@@ -85,10 +88,8 @@ class ShardState:
         self._decode = decode
         self._live = live
         self._gaps: list[Gap] = []
-        self._open_gap: Gap | None = None
         self._quiet_since_ms: float | None = None
         self._quiet_second_ms = -1
-        self._newest_ms = 0
         self._ending_unwritten = False
         self._totals_changed = False
         self._skipped: Counter[str] = Counter()
@@ -124,7 +125,7 @@ class ShardState:
             self.received_ns = batch.received_ns
             self._quiet_since_ms = None
             if events:
-                self._newest_ms = max(self._newest_ms, event_ms(events[-1]))
+                self.totals.newest_ms = max(self.totals.newest_ms, event_ms(events[-1]))
         self._apply([*marks, *events] if marks else events)
         if batch.ending:
             self._apply([Clock(max(self.second_ms, 0), final=True)])
@@ -145,21 +146,25 @@ class ShardState:
         """Gaps to put before the events: a loss seen now, or one whose end is now known."""
         until_ms = event_ms(events[0]) if events else None
         marks: list[Event] = []
-        if self._open_gap and until_ms is not None:
-            marks.append(self._record(_continued(self._open_gap, until_ms)))
-            self._open_gap = None
+        totals = self.totals
+        if totals.open_gap and until_ms is not None:
+            marks.append(self._record(_continued(totals.open_gap, until_ms)))
+            totals.open_gap = None
         if missing:
             gap = self._gap(batch, missing, until_ms)
-            self.totals.lost += gap.events or 0
-            self.totals.gaps += 1
+            totals.lost += gap.to_offset - gap.from_offset
+            totals.gaps += 1
             self._totals_changed = True
             marks.append(self._record(gap))
             if until_ms is None:
-                self._open_gap = gap
+                totals.open_gap = gap
         return marks
 
     def _gap(self, batch: Batch, missing: Missing, until_ms: int | None) -> Gap:
-        from_ms = max(self._newest_ms, self.second_ms, 0)
+        """From the newest event that came (a quiet shard's clock is ahead of it) to the next."""
+        from_ms = self.totals.newest_ms
+        if until_ms is None:
+            until_ms = self.second_ms
         return Gap(
             self.shard.name,
             batch.producer,
@@ -168,7 +173,7 @@ class ShardState:
             missing.to_offset,
             missing.events,
             from_ms,
-            from_ms if until_ms is None else max(from_ms, until_ms),
+            max(from_ms, until_ms),
             missing.reason,
         )
 
@@ -236,10 +241,10 @@ class ShardState:
 
     def skips(self) -> dict[str, int]:
         """Events not applied, by reason: undecodable ones and those the folds refused."""
-        total = Counter(self._skipped)
+        refused: Counter[str] = Counter()
         for analyzer in self.analyzers:
-            total.update(analyzer.skipped)
-        return dict(total)
+            refused |= analyzer.skipped  # every fold of the shard sees the same events
+        return dict(self._skipped + refused)
 
     @property
     def lost(self) -> int:

@@ -1,0 +1,375 @@
+"""One shard's folding without I/O: positions, gaps, clocks, totals, restarts."""
+
+import pytest
+
+from tapewire.model.events import Gap
+from tapewire.model.feeds import candle_hash, quote_hash
+from tapewire.model.rows import Candle, QuoteRecord, Reference, decode_candle, decode_quote
+from tapewire.model.streams import Shard, Stream
+from tapewire.providers.massive.protocol import decode
+from tapewire.services.analysis import Analysis
+from tapewire.services.shard_state import PROGRESS, ShardState, Totals, decode_totals, event_ms
+from tests.analyzers.market import Store
+from tests.analyzers.tape import FRIDAY, bar, clock, gap, ms, trade
+from tests.services.producer import TRADES, Producer
+
+
+class Owner:
+    """A shard's state, its producer, and the store that its flushes fill."""
+
+    def __init__(self, *, live: bool = False, **choices: str) -> None:
+        self.make = Analysis.of(["T.*"], **choices).maker()
+        self.live = live
+        self.store = Store()
+        self.gaps: list[Gap] = []
+        self.positions: dict[str, bytes] = {}
+        self.producer = Producer()
+        self.state = self.new()
+
+    def new(self) -> ShardState:
+        return ShardState(TRADES, self.make(TRADES), decode, live=self.live)
+
+    def take(self, *bodies: bytes) -> None:
+        for body in bodies:
+            self.state.take(body)
+
+    def flush(self) -> None:
+        changes = self.state.drain()
+        self.store.write(changes)
+        self.gaps += changes.gaps
+        self.positions |= self.state.positions.pack()
+
+    def crash(self) -> None:
+        """Somebody else continues from what was flushed."""
+        self.state = self.new()
+        stored = self.store.private
+        first = {name: stored.get(name, {}) for name in self.state.first_hashes()}
+        further = {name: stored.get(name, {}) for name in self.state.further_hashes(first)}
+        self.state.restore(self.positions, first | further)
+
+    def restart(self) -> None:
+        self.flush()
+        self.crash()
+
+    def quote(self, symbol: str = "AAPL") -> QuoteRecord:
+        return decode_quote(self.store.rows[quote_hash(FRIDAY)][symbol])
+
+    def candle(self, at: str, symbol: str = "AAPL") -> Candle:
+        name = candle_hash("US", symbol, "1m", FRIDAY)
+        return decode_candle(self.store.rows[name][str(ms(at))])
+
+    def stored_totals(self) -> Totals:
+        return decode_totals(self.store.private[PROGRESS]["totals"])
+
+
+@pytest.fixture
+def owner() -> Owner:
+    return Owner()
+
+
+def test_batches_in_order_are_folded_and_counted(owner: Owner) -> None:
+    send = owner.producer.deliver
+    owner.take(
+        send(trade("AAPL", 100.0, at="09:31:01"), trade("IBM", 20.0, at="09:31:01")),
+        send(trade("AAPL", 101.0, at="09:31:02")),
+    )
+    owner.flush()
+    assert owner.quote().accumulated_volume == 200
+    assert (owner.state.totals.batches, owner.state.totals.events) == (2, 3)
+    assert (owner.state.applied, owner.state.lost) == (3, 0)
+    assert owner.gaps == []
+
+
+def test_a_delivery_again_changes_nothing(owner: Owner) -> None:
+    one = owner.producer.deliver(trade("AAPL", 100.0, at="09:31:01"))
+    owner.take(one, one, one)
+    owner.flush()
+    assert owner.quote().accumulated_volume == 100
+    assert owner.state.refusals.duplicates == 2
+    assert owner.state.totals.events == 1
+
+
+def test_a_hole_is_a_counted_and_located_gap(owner: Owner) -> None:
+    send = owner.producer.deliver
+    first = send(trade("AAPL", 100.0, at="09:31:58"))
+    send(trade("AAPL", 100.0, at="09:32:01"), trade("AAPL", 100.0, at="09:33:01"))
+    owner.take(first, send(trade("AAPL", 102.0, at="09:33:10")))
+    owner.flush()
+    assert owner.gaps == [
+        Gap("trades.0", "mdl", 7, 1, 3, 2, ms("09:31:58"), ms("09:33:10"), "lost")
+    ]
+    assert (owner.state.totals.lost, owner.state.totals.gaps, owner.state.lost) == (2, 1, 2)
+    assert owner.candle("09:31").gap
+    owner.take(send(trade("AAPL", 102.0, at="09:34:10"), ending=True))
+    owner.flush()
+    assert owner.candle("09:33").gap
+    assert not owner.candle("09:34").gap
+    assert owner.quote().gap
+
+
+def test_a_heartbeat_shows_a_loss_and_the_next_event_its_end(owner: Owner) -> None:
+    send = owner.producer.deliver
+    owner.take(send(trade("AAPL", 100.0, at="09:31:58")))
+    send(trade("AAPL", 100.0, at="09:32:01"))
+    owner.take(owner.producer.heartbeat())
+    owner.flush()
+    assert [(each.events, each.from_ms) for each in owner.gaps] == [(1, ms("09:31:58"))]
+    assert owner.quote().gap
+    owner.take(owner.producer.heartbeat(), send(trade("IBM", 20.0, at="09:33:01"), ending=True))
+    owner.flush()
+    assert [(each.events, each.to_ms) for each in owner.gaps[1:]] == [(0, ms("09:33:01"))]
+    assert owner.candle("09:33", "IBM").gap
+    assert (owner.state.totals.gaps, owner.state.totals.lost) == (1, 1)
+
+
+def test_a_new_owner_knows_that_a_loss_has_no_end_yet(owner: Owner) -> None:
+    send = owner.producer.deliver
+    owner.take(send(trade("AAPL", 100.0, at="09:31:58")))
+    send(trade("AAPL", 100.0, at="09:32:01"))
+    owner.take(owner.producer.heartbeat())
+    owner.restart()
+    owner.take(send(trade("IBM", 20.0, at="09:33:01"), ending=True))
+    owner.flush()
+    assert owner.candle("09:33", "IBM").gap
+    assert owner.gaps[-1].to_ms == ms("09:33:01")
+
+
+def test_a_loss_lies_between_the_events_though_the_clock_ran_on() -> None:
+    owner = Owner(live=True)
+    send = owner.producer.deliver
+    owner.take(send(trade("AAPL", 100.0, at="09:31:55")))
+    owner.state.tick(1_000.0)
+    owner.state.tick(16_000.0)
+    assert owner.state.second_ms == ms("09:32:10")
+    send(trade("AAPL", 100.0, at="09:31:57"))
+    owner.take(send(trade("AAPL", 100.0, at="09:32:11")))
+    owner.flush()
+    assert [(each.from_ms, each.to_ms) for each in owner.gaps] == [(ms("09:31:55"), ms("09:32:11"))]
+    assert owner.candle("09:31").gap
+
+
+def test_a_restarted_producer_is_a_gap_of_unknown_size(owner: Owner) -> None:
+    old = owner.producer.deliver(trade("AAPL", 100.0, at="09:31:01"))
+    owner.take(old)
+    late = owner.producer.deliver(trade("AAPL", 100.0, at="09:31:02"))
+    owner.producer.restart()
+    owner.producer.deliver(trade("AAPL", 100.0, at="09:31:03"))
+    owner.take(owner.producer.deliver(trade("AAPL", 101.0, at="09:31:04")), late)
+    owner.flush()
+    assert [(each.events, each.reason) for each in owner.gaps] == [(None, "new epoch")]
+    assert owner.state.refusals.old_epochs == 1
+    assert (owner.state.totals.events, owner.state.totals.lost) == (2, 1)
+    assert owner.quote().accumulated_volume == 200
+
+
+def test_what_is_no_batch_is_counted(owner: Owner) -> None:
+    owner.take(b"", b"nonsense", owner.producer.deliver(trade("AAPL", 100.0, at="09:31:01")))
+    assert owner.state.refusals.undecodable == 2
+    assert owner.state.totals.events == 1
+
+
+def test_events_that_cannot_be_applied_are_counted_by_reason(owner: Owner) -> None:
+    again = trade("AAPL", 100.0, at="09:31:01")
+    owner.take(
+        owner.producer.deliver(
+            again, again, trade("AAPL", 100.0, at="09:00"), extra=(b'{"ev":"T"}', b"[]")
+        )
+    )
+    assert owner.state.totals.events == 5
+    assert owner.state.skips() == {
+        "duplicate": 1,
+        "too_late": 1,
+        "missing_field": 1,
+        "wrong_type": 1,
+    }
+
+
+def test_two_folds_of_a_shard_count_a_refusal_once() -> None:
+    owner = Owner(candle_conditions="regular")
+    again = trade("AAPL", 100.0, at="09:31:01")
+    owner.take(owner.producer.deliver(again, again))
+    assert owner.state.skips() == {"duplicate": 1}
+
+
+def test_two_folds_of_a_shard_survive_a_restart() -> None:
+    owner, other = Owner(candle_conditions="regular"), Owner(candle_conditions="regular")
+    tape = [
+        trade("AAPL", 100.0 + n, at=f"09:31:{n:02}", conditions=(14,) * (n % 2)) for n in range(10)
+    ]
+    for each in tape:
+        owner.take(owner.producer.deliver(each))
+        owner.restart()
+    other.take(other.producer.deliver(*tape))
+    for one in (owner, other):
+        one.take(one.producer.deliver(ending=True))
+        one.flush()
+    assert owner.store.public() == other.store.public()
+    assert owner.candle("09:31").high == 108.0
+    assert owner.quote().day_high == 109.0
+
+
+def test_totals_survive_their_owners(owner: Owner) -> None:
+    again = trade("AAPL", 100.0, at="09:31:01")
+    owner.take(owner.producer.deliver(again, again))
+    owner.producer.deliver(again)
+    owner.take(owner.producer.heartbeat())
+    owner.restart()
+    owner.take(owner.producer.deliver(again))
+    owner.flush()
+    totals = owner.stored_totals()
+    assert (totals.batches, totals.events, totals.lost, totals.gaps) == (2, 3, 1, 1)
+    assert totals.skipped == {"duplicate": 2}
+
+
+def test_what_was_not_flushed_is_delivered_again_and_counted_once(owner: Owner) -> None:
+    send = owner.producer.deliver
+    bodies = [send(trade("AAPL", 100.0 + n, at=f"09:31:0{n}")) for n in range(6)]
+    owner.take(*bodies[:3])
+    owner.flush()
+    owner.take(*bodies[3:5])
+    owner.crash()
+    owner.take(*bodies[1:])
+    owner.flush()
+    assert owner.quote().accumulated_volume == 600
+    assert owner.state.totals.events == 6
+    assert owner.state.refusals.duplicates == 2
+    assert owner.gaps == []
+
+
+def test_a_quiet_drain_is_empty(owner: Owner) -> None:
+    owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:31:01")))
+    assert owner.state.drain()
+    owner.take(owner.producer.heartbeat())
+    assert not owner.state.drain()
+
+
+def test_the_last_batch_of_a_replay_closes_everything(owner: Owner) -> None:
+    owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:31:01")))
+    seen = [owner.state.ended]
+    owner.take(owner.producer.deliver(ending=True))
+    owner.flush()
+    seen.append(owner.state.ended)
+    owner.restart()
+    seen.append(owner.state.ended)
+    assert seen == [False, True, True]
+    assert owner.candle("09:31").closed
+
+
+def test_an_empty_replay_ends_too(owner: Owner) -> None:
+    owner.take(owner.producer.deliver(ending=True))
+    owner.flush()
+    owner.restart()
+    assert owner.state.ended
+    assert owner.state.skips() == {}
+    assert owner.gaps == []
+
+
+def test_everything_is_written_again_for_a_store_that_lost_it(owner: Owner) -> None:
+    owner.state.refer([Reference("AAPL", FRIDAY, prev_day_close=80.0)])
+    send = owner.producer.deliver
+    owner.take(send(trade("AAPL", 100.0, at="09:31:01"), trade("IBM", 20.0, at="09:31:50")))
+    owner.take(send(trade("AAPL", 101.0, at="09:31:59")))
+    owner.flush()
+    before, private = owner.store.public(), owner.store.private
+    owner.store = Store()
+    owner.state.renew()
+    owner.flush()
+    assert owner.store.public() == before
+    assert owner.store.private.keys() == private.keys()
+    owner.crash()
+    owner.take(send(trade("AAPL", 102.0, at="09:31:59.5"), ending=True))
+    owner.flush()
+    assert owner.quote().accumulated_volume == 300
+
+
+class TestTheQuietClock:
+    def test_it_runs_on_at_wall_speed(self) -> None:
+        owner = Owner(live=True)
+        owner.state.tick(0.0)
+        assert owner.state.second_ms == -1
+        owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:31:58.7")))
+        owner.state.tick(10_000.0)
+        owner.state.tick(10_999.0)
+        assert owner.state.second_ms == ms("09:31:58")
+        owner.state.tick(14_000.0)
+        assert owner.state.second_ms == ms("09:32:02")
+        owner.flush()
+        assert owner.candle("09:31").closed
+
+    def test_heartbeats_do_not_hold_it(self) -> None:
+        owner = Owner(live=True)
+        owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:31:58")))
+        owner.state.tick(0.0)
+        for second in range(1, 6):
+            owner.take(owner.producer.heartbeat())
+            owner.state.tick(second * 1_000.0)
+        assert owner.state.second_ms == ms("09:32:03")
+
+    def test_an_event_sets_it_again(self) -> None:
+        owner = Owner(live=True)
+        owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:31:00")))
+        owner.state.tick(0.0)
+        owner.state.tick(2_000.0)
+        owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:31:10")))
+        owner.state.tick(60_000.0)
+        assert owner.state.second_ms == ms("09:31:10")
+        owner.state.tick(61_000.0)
+        assert owner.state.second_ms == ms("09:31:11")
+
+    def test_a_replay_has_none(self, owner: Owner) -> None:
+        owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:31:00")))
+        owner.state.tick(0.0)
+        owner.state.tick(1e9)
+        assert owner.state.second_ms == ms("09:31:00")
+
+
+def test_the_time_of_an_event_on_its_shards_clock() -> None:
+    assert event_ms(trade("AAPL", 1.0, at="09:31:00.5")) == ms("09:31:00.5")
+    assert event_ms(bar("AAPL", 1.0, at="09:31:00")) == ms("09:31:01") - 1
+    assert event_ms(clock("09:31")) == ms("09:31")
+    assert event_ms(gap("09:31", "09:32")) == ms("09:32")
+
+
+class TestAnalysis:
+    def streams(self, *topics: str, **choices: str) -> dict[str, list[list[str]]]:
+        make = Analysis.of(topics, **choices).maker()
+        return {
+            stream.value: [
+                [type(part).__name__ for part in fold._clock.parts]  # type: ignore[attr-defined]
+                for fold in make(Shard(stream, 0))
+            ]
+            for stream in Stream
+            if make(Shard(stream, 0))
+        }
+
+    def test_trades_alone_fold_everything(self) -> None:
+        assert self.streams("T.*") == {
+            "trades": [["QuoteRecords", "LeaderboardAnalyzer", "AtomicOhlcEngine"]]
+        }
+
+    def test_with_aggregates_quotes_come_from_these_and_candles_from_trades(self) -> None:
+        assert self.streams("T.*", "A.*", "Q.*") == {
+            "trades": [["AtomicOhlcEngine"]],
+            "aggregate": [["QuoteRecords", "LeaderboardAnalyzer"]],
+        }
+
+    def test_the_quote_source_can_be_chosen(self) -> None:
+        assert self.streams("T.*", "A.*", quote_source="trades") == {
+            "trades": [["QuoteRecords", "LeaderboardAnalyzer", "AtomicOhlcEngine"]]
+        }
+
+    def test_aggregates_alone_fold_everything(self) -> None:
+        assert self.streams("AM.*") == {
+            "aggregate": [["QuoteRecords", "LeaderboardAnalyzer", "AtomicOhlcEngine"]]
+        }
+
+    def test_leans_rule_gives_candles_a_fold_of_their_own(self) -> None:
+        assert self.streams("T.*", candle_conditions="regular") == {
+            "trades": [["QuoteRecords", "LeaderboardAnalyzer"], ["AtomicOhlcEngine"]]
+        }
+
+    @pytest.mark.parametrize(
+        ("topics", "bar_ms"), [(["A.*"], 1_000), (["AM.*"], 60_000), (["A.*", "AM.*"], 1_000)]
+    )
+    def test_of_both_lengths_the_seconds_count(self, topics: list[str], bar_ms: int) -> None:
+        assert Analysis.of(topics).bar_ms == bar_ms
