@@ -7,12 +7,16 @@ the recording's flags (``data/lean/README.md``).
 
 import io
 import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
+
+Row = dict[str, Any]
 
 NEW_YORK = ZoneInfo("America/New_York")
 SYMBOLS = ("AIG", "BAC", "IBM", "SPY")
@@ -33,9 +37,12 @@ def midnight_ms(date: str) -> int:
     return int(day.timestamp() * 1000)
 
 
-def trades(shared: Path, symbol: str, date: str) -> pl.DataFrame:
-    """All trades of one file in their order: ms, price (in 1/10000), size, flags, order."""
-    path = shared / "lean" / "tick" / symbol.lower() / f"{date.replace('-', '')}_trade.zip"
+def trades(data: Path, symbol: str, date: str) -> pl.DataFrame:
+    """All trades of one file in their order: ms, price (in 1/10000), size, flags, order.
+
+    ``data`` is the folder that holds ``lean``.
+    """
+    path = data / "lean" / "tick" / symbol.lower() / f"{date.replace('-', '')}_trade.zip"
     with zipfile.ZipFile(path) as archive:
         text = archive.read(archive.namelist()[0])
     frame = pl.read_csv(
@@ -45,7 +52,8 @@ def trades(shared: Path, symbol: str, date: str) -> pl.DataFrame:
         schema_overrides={"flags": pl.String},
     )
     return frame.with_columns(
-        pl.col("flags").str.to_integer(base=16, dtype=pl.Int64), pl.int_range(pl.len()).alias("order")
+        pl.col("flags").str.to_integer(base=16, dtype=pl.Int64),
+        pl.int_range(pl.len()).alias("order"),
     )
 
 
@@ -72,7 +80,7 @@ def regular_rule(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(V=~_any(AUCTIONS), HL=regular, OC=regular)
 
 
-def minute_candles(frame: pl.DataFrame, date: str) -> list[dict[str, Any]]:
+def minute_candles(frame: pl.DataFrame, date: str) -> list[Row]:
     """The 1-minute candles of one symbol's trades (with V, HL, OC), in order of time."""
     midnight = midnight_ms(date)
     by_time = frame.sort("ms", "order").with_columns(minute=pl.col("ms") // 60_000)
@@ -86,13 +94,11 @@ def minute_candles(frame: pl.DataFrame, date: str) -> list[dict[str, Any]]:
         trades=pl.col("V").sum(),
     )
     return [
-        _candle(row, midnight)
-        for row in grouped.iter_rows(named=True)
-        if row["open"] is not None
+        _candle(row, midnight) for row in grouped.iter_rows(named=True) if row["open"] is not None
     ]
 
 
-def _candle(row: dict[str, Any], midnight: int) -> dict[str, Any]:
+def _candle(row: Row, midnight: int) -> Row:
     volume = row["volume"]
     return {
         "start_ms": midnight + row["minute"] * 60_000,
@@ -103,9 +109,16 @@ def _candle(row: dict[str, Any], midnight: int) -> dict[str, Any]:
     }
 
 
-def lean_minutes(shared: Path, symbol: str, date: str) -> list[dict[str, Any]]:
+def candle_rows(frame: pl.DataFrame, symbol: str, date: str) -> list[Row]:
+    """``minute_candles`` as a reader sees them after a replay that lost nothing."""
+    place = {"symbol": symbol, "exchange": "US", "interval": "1m"}
+    state = {"closed": True, "revision": 0, "gap": False}
+    return [place | candle | state for candle in minute_candles(frame, date)]
+
+
+def lean_minutes(data: Path, symbol: str, date: str) -> list[Row]:
     """LEAN's own minute bars of the regular session: start_ms, open, high, low, close, volume."""
-    path = shared / "lean" / "minute" / symbol.lower() / f"{date.replace('-', '')}_trade.zip"
+    path = data / "lean" / "minute" / symbol.lower() / f"{date.replace('-', '')}_trade.zip"
     with zipfile.ZipFile(path) as archive:
         rows = archive.read(archive.namelist()[0]).decode().split()
     midnight = midnight_ms(date)
@@ -122,43 +135,101 @@ def lean_minutes(shared: Path, symbol: str, date: str) -> list[dict[str, Any]]:
     return bars
 
 
-def last_quote(frame: pl.DataFrame, symbol: str, date: str, previous: float | None) -> dict[str, Any]:
-    """The fields of the day's last quote record, from trades under Massive's rule."""
+@dataclass(frozen=True)
+class DailyBar:
+    """A day's official bar, which the next day is measured against."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int
+    vwap: float
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> "DailyBar":
+        """Prices of the regular session's eligible trades, volume of the whole day's."""
+        inside = frame.filter(_in_regular_session()).sort("ms", "order")
+        eligible, extremes = _prices(inside, "OC"), _prices(inside, "HL")
+        volume, notional = _sums(frame)
+        vwap = round(notional / (volume * 10_000), 4)
+        return cls(eligible[0], max(extremes), min(extremes), eligible[-1], volume, vwap)
+
+
+def last_quote(frame: pl.DataFrame, symbol: str, date: str, previous: DailyBar | None) -> Row:
+    """The day's last quote record, from trades under Massive's rule; all of its fields."""
     midnight = midnight_ms(date)
     frame = frame.filter(pl.col("ms") >= TURN_MS).sort("ms", "order")
     touching = frame.filter(pl.col("V") | pl.col("HL") | pl.col("OC"))
-    second = touching["ms"].max() // 1000  # type: ignore[operator]
-    last = touching.filter(pl.col("ms") // 1000 == second)
+    second = touching["ms"][-1] // 1000
     volume, notional = _sums(frame)
-    second_volume, second_notional = _sums(last)
-    regular = frame.filter(pl.col("OC") & pl.col("ms").is_between(OPEN_MS, CLOSE_MS, closed="left"))
-    opening = frame.filter(_any(OPENING) & (pl.col("ms") >= OPEN_MS))
-    close = frame.filter("OC")["price"][-1] / 10_000
-    official = opening["price"][0] / 10_000 if len(opening) else None
-    base = official or regular["price"][0] / 10_000
-    counted = int(last["V"].sum())
+    extremes = _prices(frame, "HL")
+    start_ms = midnight + second * 1000
     return {
         "symbol": symbol,
-        "volume": second_volume,
-        "vwap": second_notional / (second_volume * 10_000) if second_volume else None,
-        "high": _price(last.filter("HL")["price"].max()),
-        "low": _price(last.filter("HL")["price"].min()),
-        "average_size": second_volume / counted if counted else None,
+        **_second(touching.filter(pl.col("ms") // 1000 == second)),
         "accumulated_volume": volume,
         "aggregate_vwap": notional / (volume * 10_000),
+        "day_high": max(extremes),
+        "day_low": min(extremes),
+        **_changes(frame, previous),
+        **_previous(previous),
+        "start_timestamp": start_ms,
+        "end_timestamp": start_ms + 1000,
+        "session": _session(second * 1000),
+        "avg_volume": None,
+        "relative_volume": None,
+        "free_float": None,
+        "gap": False,
+    }
+
+
+def _second(last: pl.DataFrame) -> Row:
+    """Fields of the last whole second in which the symbol traded."""
+    volume, notional = _sums(last)
+    counted = int(last["V"].sum())
+    extremes = _prices(last, "HL")
+    return {
+        "volume": volume,
+        "vwap": notional / (volume * 10_000) if volume else None,
+        "high": max(extremes, default=None),
+        "low": min(extremes, default=None),
+        "average_size": volume / counted if counted else None,
+    }
+
+
+def _changes(frame: pl.DataFrame, previous: DailyBar | None) -> Row:
+    """The close, and how far it is from the open's base and from the day before."""
+    opening = frame.filter(_any(OPENING) & (pl.col("ms") >= OPEN_MS))
+    official = opening["price"][0] / 10_000 if len(opening) else None
+    base = official or _prices(frame.filter(_in_regular_session()), "OC")[0]
+    close = _prices(frame, "OC")[-1]
+    before = previous.close if previous else None
+    return {
         "official_open_price": official,
         "open": base,
+        "base_note": "official open" if official else "first regular trade",
         "close": close,
-        "day_high": _price(frame.filter("HL")["price"].max()),
-        "day_low": _price(frame.filter("HL")["price"].min()),
-        "prev_day_close": previous,
-        "change": close - previous if previous else None,
-        "pct_change": 100 * (close - previous) / previous if previous else None,
+        "change": close - before if before else None,
+        "pct_change": 100 * (close - before) / before if before else None,
         "change_since_open": close - base,
         "pct_change_since_open": 100 * (close - base) / base,
-        "start_timestamp": midnight + second * 1000,
-        "end_timestamp": midnight + second * 1000 + 1000,
     }
+
+
+def _previous(bar: DailyBar | None) -> Row:
+    names = ("open", "high", "low", "close", "volume", "vwap")
+    return {f"prev_day_{name}": getattr(bar, name) if bar else None for name in names}
+
+
+def _session(ms: int) -> str:
+    if ms < OPEN_MS:
+        return "pre"
+    return "regular" if ms < CLOSE_MS else "post"
+
+
+def _in_regular_session() -> pl.Expr:
+    return pl.col("ms").is_between(OPEN_MS, CLOSE_MS, closed="left")
 
 
 def _sums(frame: pl.DataFrame) -> tuple[int, int]:
@@ -166,11 +237,24 @@ def _sums(frame: pl.DataFrame) -> tuple[int, int]:
     return int(counted["size"].sum()), int((counted["price"] * counted["size"]).sum())
 
 
-def _price(value: Any) -> float | None:
-    return None if value is None else value / 10_000
+def _prices(frame: pl.DataFrame, counted: str) -> list[float]:
+    """Prices in dollars of the trades that count, in order."""
+    return [price / 10_000 for price in frame.filter(counted)["price"]]
 
 
-def regular_close(frame: pl.DataFrame) -> float:
-    """The last open/close-eligible regular trade: the next day's previous close."""
-    inside = frame.filter(pl.col("OC") & pl.col("ms").is_between(OPEN_MS, CLOSE_MS, closed="left"))
-    return float(inside.sort("ms", "order")["price"][-1] / 10_000)
+SCORES = {
+    "top_gainers": "pct_change_since_open",
+    "top_gappers": "pct_change",
+    "top_volume": "accumulated_volume",
+}
+"""Board -> the quote record's field that it ranks by."""
+
+
+def board(name: str, quotes: Sequence[Row]) -> list[Row]:
+    """A board's lines from the quote records: score descending, then symbol, ranks from 1."""
+    scored = [(quote[SCORES[name]], quote["symbol"]) for quote in quotes]
+    listed = sorted((-score, symbol) for score, symbol in scored if score is not None)
+    return [
+        {"rank": rank, "symbol": symbol, "score": -score}
+        for rank, (score, symbol) in enumerate(listed, 1)
+    ]

@@ -1,0 +1,113 @@
+"""A whole recorded day the whole way, over memory and over RabbitMQ, against other people's sums.
+
+Four symbols, 388,417 trades of 7 October 2013, through ``tapewire replay``: the provider's
+frames over a real socket, listener, queue, processor, Redis. What comes out is compared with
+a recomputation that shares no code with the package.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.oracles import recorded as oracle
+from tests.oracles.recorded import DailyBar
+from tests.replays import SYMBOLS, Day, Replays
+from tests.servers import RabbitServer
+
+MONDAY, TUESDAY = "2013-10-07", "2013-10-08"
+RECORDED_EVENTS = 388_417
+QUEUES = ("memory", "rabbitmq")
+
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module", params=QUEUES)
+def monday(replays: Replays, request: pytest.FixtureRequest) -> Day:
+    """The first day, over each queue."""
+    return replays.of(MONDAY, "--queue", request.param)
+
+
+def trades_of(shared: Path, date: str) -> Iterator[tuple[str, Any]]:
+    """Each symbol's recorded trades, with what each updates under Massive's rule."""
+    for symbol in SYMBOLS:
+        yield symbol, oracle.massive_rule(oracle.trades(shared / "data", symbol, date))
+
+
+def expected_candles(shared: Path, date: str) -> list[Row]:
+    return [
+        candle
+        for symbol, trades in trades_of(shared, date)
+        for candle in oracle.candle_rows(trades, symbol, date)
+    ]
+
+
+def expected_quotes(shared: Path, date: str, before: str | None = None) -> list[Row]:
+    """Every symbol's last quote record, measured against the day before where there is one."""
+    previous = {s: DailyBar.of(trades) for s, trades in trades_of(shared, before)} if before else {}
+    return [
+        oracle.last_quote(trades, symbol, date, previous.get(symbol))
+        for symbol, trades in trades_of(shared, date)
+    ]
+
+
+def test_every_candle_of_the_day_is_exact(monday: Day, shared: Path) -> None:
+    expected = expected_candles(shared, MONDAY)
+    assert monday.stored.rows("candles") == expected
+    assert {candle["symbol"] for candle in expected} == set(SYMBOLS)
+    assert monday.result["candles"] == len(expected)
+
+
+def test_every_event_is_counted_and_none_is_lost(monday: Day, shared: Path, recorded: bool) -> None:
+    taken_in = sum(len(trades) for _, trades in trades_of(shared, MONDAY))
+    if recorded:
+        assert taken_in == RECORDED_EVENTS
+    result = monday.result
+    assert result["events"] == {"trades": taken_in}
+    assert (result["gaps"], result["dropped"], result["skipped"]) == ([], {}, {})
+    (progress,) = monday.stored.progress("trades.0")
+    assert (progress.applied, progress.totals.lost) == (taken_in, 0)
+    assert progress.totals.events == taken_in
+    assert result["batches"] == {"trades": progress.totals.batches}
+
+
+def test_the_last_quote_records_are_exact(monday: Day, shared: Path) -> None:
+    assert monday.stored.rows("quote") == expected_quotes(shared, MONDAY)
+
+
+@pytest.mark.parametrize("board", sorted(oracle.SCORES))
+def test_the_boards_rank_the_days_last_state(monday: Day, shared: Path, board: str) -> None:
+    expected = oracle.board(board, expected_quotes(shared, MONDAY))
+    assert monday.stored.board(board) == expected
+    assert bool(expected) is (board != "top_gappers")  # the first day has no previous close
+
+
+def test_memory_and_rabbitmq_give_the_same_dump(replays: Replays) -> None:
+    over_memory, over_rabbitmq = (replays.of(MONDAY, "--queue", queue) for queue in QUEUES)
+    assert over_memory.stored.dump == over_rabbitmq.stored.dump
+
+
+def test_a_replay_deletes_its_own_queues(
+    replays: Replays, rabbitmq_server: RabbitServer, replay_vhost: str
+) -> None:
+    replays.of(MONDAY, "--queue", "rabbitmq")
+    assert rabbitmq_server.queue_info(replay_vhost) == {}
+
+
+def test_two_shards_give_the_same_dump_as_one(replays: Replays) -> None:
+    one, two = replays.of(MONDAY, "--queue", "memory"), replays.of(MONDAY, "--shards", "2")
+    assert two.stored.dump == one.stored.dump
+    applied = [shard.applied for shard in two.stored.progress("trades.0", "trades.1")]
+    assert sum(applied) == one.result["events"]["trades"] == two.result["events"]["trades"]
+    assert min(applied) > 0
+
+
+def test_the_next_day_is_measured_against_the_day_before(replays: Replays, shared: Path) -> None:
+    tuesday = replays.of(TUESDAY, "--conditions", "regular")
+    expected = expected_quotes(shared, TUESDAY, before=MONDAY)
+    # Candles follow the rule asked for, quote records and boards always the provider's.
+    assert tuesday.stored.rows("quote") == expected
+    for board in oracle.SCORES:
+        assert tuesday.stored.board(board) == oracle.board(board, expected)
+    assert {line["symbol"] for line in tuesday.stored.board("top_gappers")} == set(SYMBOLS)
