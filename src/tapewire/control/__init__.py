@@ -1,0 +1,1 @@
+"""Service Control Plane (SCP): what serves people's browsers beside the stream itself."""
