@@ -2,18 +2,36 @@
 
 import asyncio
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from tapewire.cli import new_york
 from tapewire.cli.options import Json
+from tapewire.cli.output import Column, Form, Printer, Style, fields_of
 
 if TYPE_CHECKING:
     from tapewire.caches.reader import CandleHash
     from tapewire.model.rows import CandleView
     from tapewire.runtime.settings import Settings
 
-NAMED_AT_MOST = 12
+NAMED_AT_MOST: Final = 12
+
+PRICES: Final = (
+    Column("start_ms", "start", Style.CLOCK),
+    Column("open", "open", Style.PRICE),
+    Column("high", "high", Style.PRICE),
+    Column("low", "low", Style.PRICE),
+    Column("close", "close", Style.PRICE),
+    Column("volume", "volume", Style.COUNT),
+    Column("vwap", "vwap", Style.PRICE),
+    Column("trades", "trades", Style.COUNT),
+)
+FLAGS: Final = (
+    Column("closed", "closed", Style.FLAG),
+    Column("revision", "revision", Style.COUNT),
+    Column("gap", "gap", Style.FLAG),
+)
 
 
 class Interval(StrEnum):
@@ -42,27 +60,26 @@ def candles(
     json: Json = False,
 ) -> None:
     """Show a symbol's candles, oldest first."""
-    from tapewire.cli import new_york
     from tapewire.cli.edge import load
-    from tapewire.cli.output import Column, Printer, Style
 
     wanted = Wanted(symbol, interval.value, exchange, date and new_york.date(date), from_, to)
     views = asyncio.run(wanted.read(load().settings))
-    columns = (
-        Column("start_ms", "start", Style.DATE_TIME),
-        Column("open", "open", Style.PRICE),
-        Column("high", "high", Style.PRICE),
-        Column("low", "low", Style.PRICE),
-        Column("close", "close", Style.PRICE),
-        Column("volume", "volume", Style.COUNT),
-        Column("vwap", "vwap", Style.PRICE),
-        Column("trades", "trades", Style.COUNT),
-        Column("closed", "closed", Style.FLAG),
-        Column("revision", "rev", Style.COUNT),
-        Column("gap", "gap", Style.FLAG),
+    printer = Printer.for_stdout(json=json)
+    title = f"{views[0].symbol} {interval.value}, {new_york.date_of(views[0].start_ms)} New York"
+    if printer.form is Form.TABLE:
+        printer.rows(map(noted, views), (*PRICES, Column("note", "")), title)
+    else:
+        printer.rows(views, (*PRICES, *FLAGS))
+
+
+def noted(view: "CandleView") -> dict[str, Any]:
+    """A candle for people: a word where it is not simply closed and whole."""
+    words = (
+        "" if view.closed else "open",
+        f"amended {view.revision}x" if view.revision else "",
+        "gap" if view.gap else "",
     )
-    title = f"{views[0].symbol} {interval.value}, New York time"
-    Printer.for_stdout(json=json).rows(views, columns, title)
+    return fields_of(view) | {"note": " ".join(filter(None, words)) or " "}
 
 
 class Wanted:
@@ -100,8 +117,6 @@ class Wanted:
         return [CandleView.of(candle, symbol, self._exchange, self._interval) for candle in found]
 
     def _bounds(self, date: str) -> tuple[int | None, int | None]:
-        from tapewire.cli import new_york
-
         first, last = (text and new_york.to_ms(text, date) for text in (self._from, self._to))
         return first or None, last or None
 

@@ -40,6 +40,11 @@ def date_time(timestamp_ms: float) -> str:
     return moment(timestamp_ms).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def date_of(timestamp_ms: float) -> str:
+    """``2013-10-07``."""
+    return moment(timestamp_ms).strftime("%Y-%m-%d")
+
+
 def clock(timestamp_ms: float) -> str:
     """``09:31:00``."""
     return moment(timestamp_ms).strftime("%H:%M:%S")

@@ -45,7 +45,6 @@ class Style(StrEnum):
     CLOCK = "clock"
     DATE_TIME = "date_time"
     FLAG = "flag"
-    PAIRS = "pairs"
 
 
 class Column(Struct, frozen=True):
@@ -59,7 +58,7 @@ class Column(Struct, frozen=True):
     @property
     def is_number(self) -> bool:
         """Whether it is set to the right."""
-        return self.style not in {Style.TEXT, Style.FLAG, Style.PAIRS}
+        return self.style not in {Style.TEXT, Style.FLAG}
 
     def shown(self, row: Any, form: Form) -> str:
         """A row's value as this form shows it."""
@@ -156,7 +155,13 @@ def table(rows: Iterable[Any], columns: Sequence[Column], title: str = "") -> "T
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    made = Table(
+        title=title or None,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for column in columns:
         side = "right" if column.is_number else "left"
         made.add_column(column.title, justify=side, no_wrap=not column.wraps)  # type: ignore[arg-type]
@@ -187,8 +192,9 @@ def fields_of(row: Any) -> dict[str, Any]:
 
 
 def count(value: float) -> str:
-    """``1,234,567``; fractions keep what they have, to two places."""
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
+    """``1,234,567``; a fraction of a small number keeps two places."""
+    whole = float(value).is_integer() or abs(value) >= 1000
+    return f"{value:,.0f}" if whole else f"{value:,.2f}"
 
 
 def price(value: float) -> str:
@@ -203,26 +209,20 @@ def percent(value: float) -> str:
 
 
 def duration(value_ms: float) -> str:
-    """``12 ms``, ``3.4 s``, ``2 h 05 min``."""
-    if abs(value_ms) < 1000:
-        return f"{value_ms:.0f} ms"
+    """``12 ms``, ``3.4 s``, ``2 min 05 s``, ``52 h 28 min``; negative ones with a minus."""
+    sign, value_ms = "-" if value_ms < 0 else "", abs(value_ms)
+    if value_ms < 1000:
+        return f"{sign}{value_ms:.0f} ms"
     minutes, seconds = divmod(value_ms / 1000, 60)
     if minutes < 1:
-        return f"{seconds:.1f} s"
+        return f"{sign}{seconds:.1f} s"
     hours, minutes = divmod(int(minutes), 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02.0f} s"
+    rest = f"{hours} h {minutes:02} min" if hours else f"{minutes} min {int(seconds):02} s"
+    return f"{sign}{rest}"
 
 
 def _change(value: float) -> str:
     return f"{'+' if value >= 0 else '-'}{price(abs(value))}"
-
-
-def _pairs(value: Any) -> str:
-    return ", ".join(f"{name} {_brief(item)}" for name, item in fields_of(value).items())
-
-
-def _brief(value: Any) -> str:
-    return count(value) if isinstance(value, int | float) else str(value)
 
 
 def _plain_number(value: float) -> str:
@@ -231,14 +231,6 @@ def _plain_number(value: float) -> str:
 
 def _plain_price(value: float) -> str:
     return price(value).replace(",", "")
-
-
-def _plain_pairs(value: Any) -> str:
-    return ",".join(f"{name}={_plain_value(item)}" for name, item in fields_of(value).items())
-
-
-def _plain_value(value: Any) -> str:
-    return _plain_number(value) if isinstance(value, int | float) else str(value)
 
 
 def _plain_flag(value: Any) -> str:
@@ -269,7 +261,6 @@ _TABLE: Final[Mapping[Style, Callable[[Any], str]]] = {
     Style.CLOCK: new_york.clock,
     Style.DATE_TIME: new_york.date_time,
     Style.FLAG: _flag,
-    Style.PAIRS: _pairs,
 }
 _PLAIN: Final[Mapping[Style, Callable[[Any], str]]] = {
     Style.COUNT: _plain_number,
@@ -280,5 +271,4 @@ _PLAIN: Final[Mapping[Style, Callable[[Any], str]]] = {
     Style.CLOCK: new_york.date_time,
     Style.DATE_TIME: new_york.date_time,
     Style.FLAG: _plain_flag,
-    Style.PAIRS: _plain_pairs,
 }

@@ -32,8 +32,6 @@ _FIRST: Final = (
     Column("close", "last", Style.PRICE),
 )
 _LAST: Final = (
-    Column("day_low", "low", Style.PRICE),
-    Column("day_high", "high", Style.PRICE),
     Column("relative_volume", "rel vol", Style.COUNT),
     Column("session", "session"),
     Column("end_timestamp", "at", Style.CLOCK),
@@ -49,16 +47,15 @@ COLUMNS: Final[Mapping[Board, Sequence[Column]]] = {
     ),
     Board.GAPPERS: (
         *_FIRST,
-        Column("pct_change", "from close", Style.PERCENT),
-        Column("prev_day_close", "prev close", Style.PRICE),
+        Column("pct_change", "change", Style.PERCENT),
+        Column("prev_day_close", "prev", Style.PRICE),
         Column("accumulated_volume", "volume", Style.COUNT),
         *_LAST,
     ),
     Board.VOLUME: (
         *_FIRST,
         Column("accumulated_volume", "volume", Style.COUNT),
-        Column("pct_change", "from close", Style.PERCENT),
-        Column("pct_change_since_open", "from open", Style.PERCENT),
+        Column("pct_change", "change", Style.PERCENT),
         *_LAST,
     ),
 }
