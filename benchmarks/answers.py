@@ -1,0 +1,121 @@
+"""Compare what stands in Redis with what the oracle says has to stand there.
+
+Reads with plain Redis commands and takes MessagePack apart by position, so that the
+package's own reading code cannot hide its own writing faults.
+"""
+
+from collections.abc import Iterator, Mapping
+from math import isclose
+from typing import Any, Final
+
+import msgspec
+import redis
+
+from benchmarks.oracle import Answers, Values, board
+
+SHARD: Final = "{trades.0}:"
+CANDLE: Final = (
+    "start_ms", "open", "high", "low", "close", "volume", "vwap", "trades", "closed", "revision",
+    "gap",
+)  # fmt: skip
+QUOTE: Final = (
+    "symbol", "volume", "free_float", "accumulated_volume", "relative_volume",
+    "official_open_price", "vwap", "open", "close", "high", "low", "aggregate_vwap",
+    "average_size", "avg_volume", "prev_day_close", "prev_day_open", "prev_day_high",
+    "prev_day_low", "prev_day_volume", "prev_day_vwap", "change", "pct_change",
+    "change_since_open", "pct_change_since_open", "start_timestamp", "end_timestamp",
+    "session", "day_high", "day_low", "base_note", "gap",
+)  # fmt: skip
+BOARDS: Final = {
+    "top_volume": "accumulated_volume",
+    "top_gappers": "pct_change",
+    "top_gainers": "pct_change_since_open",
+}
+
+SHOWN: Final = 10
+"""Differences told; one is enough to fail."""
+
+_unpack = msgspec.msgpack.decode
+
+
+def differences(url: str, expected: Answers) -> list[str]:
+    """What is wrong in the Redis at ``url``, in words; empty when every answer is right."""
+    with redis.Redis.from_url(url, protocol=2) as store:
+        return [line for check in CHECKS for line in check(store, expected)]
+
+
+def _counts(store: Any, expected: Answers) -> Iterator[str]:
+    packed = store.hget(f"{SHARD}private:progress", "totals")
+    totals = _unpack(packed) if packed else {}
+    taken_in = {"events": totals.get("events"), "lost": totals.get("lost")}
+    if taken_in != {"events": expected.events, "lost": 0}:
+        yield f"taken in {taken_in}, expected {expected.events} events and none lost"
+
+
+def _candles(store: Any, expected: Answers) -> Iterator[str]:
+    found = {key.decode() for key in store.scan_iter(f"{SHARD}candles:*", count=5000)}
+    wanted = {_candle_key(*place): place for place in expected.candles}
+    for key in sorted(found ^ wanted.keys()):
+        yield f"{key}: {'not expected' if key in found else 'missing'}"
+    keys = sorted(found & wanted.keys())
+    with store.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.hgetall(key)
+        for key, rows in zip(keys, pipeline.execute(), strict=True):
+            yield from _candles_of(key, rows, expected, wanted[key])
+
+
+def _candle_key(date: str, symbol: str) -> str:
+    return f"{SHARD}candles:US:{symbol}:1m:{date}"
+
+
+def _candles_of(
+    key: str, rows: Mapping[bytes, bytes], expected: Answers, place: tuple[str, str]
+) -> Iterator[str]:
+    wanted = expected.candles[place]
+    found = {int(field): named(CANDLE, packed) for field, packed in rows.items()}
+    for start_ms in sorted(found.keys() ^ wanted.keys()):
+        yield f"{key} {start_ms}: {'not expected' if start_ms in found else 'missing'}"
+    for start_ms in sorted(found.keys() & wanted.keys()):
+        late = (place[1], start_ms) in expected.revised
+        want = {k: v for k, v in wanted[start_ms].items() if not (late and k == "revision")}
+        yield from _unequal(f"{key} {start_ms}", found[start_ms], want)
+
+
+def _quotes(store: Any, expected: Answers) -> Iterator[str]:
+    rows = store.hgetall(f"{SHARD}quote:{expected.date}")
+    found = {symbol.decode(): named(QUOTE, packed) for symbol, packed in rows.items()}
+    for symbol in sorted(found.keys() ^ expected.quotes.keys()):
+        yield f"quote {symbol}: {'not expected' if symbol in found else 'missing'}"
+    for symbol in sorted(found.keys() & expected.quotes.keys()):
+        yield from _unequal(f"quote {symbol}", found[symbol], expected.quotes[symbol])
+
+
+def _boards(store: Any, expected: Answers) -> Iterator[str]:
+    for name, field in BOARDS.items():
+        rows = store.zrange(f"{SHARD}{name}:{expected.date}", 0, -1, withscores=True)
+        found = {symbol.decode(): score for symbol, score in rows}
+        yield from _unequal(name, found, board(expected.quotes, field))
+        for symbol in sorted(found.keys() - board(expected.quotes, field).keys()):
+            yield f"{name}: {symbol} is not expected"
+
+
+CHECKS: Final = (_counts, _candles, _quotes, _boards)
+
+
+def named(names: tuple[str, ...], packed: bytes) -> Values:
+    """A packed row's first fields by name."""
+    return dict(zip(names, _unpack(packed), strict=False))
+
+
+def _unequal(what: str, found: Values, wanted: Values) -> Iterator[str]:
+    for name, value in wanted.items():
+        if not same(found.get(name), value):
+            yield f"{what}: {name} is {found.get(name)}, expected {value}"
+
+
+def same(found: Any, wanted: Any) -> bool:
+    """Equal; two computed floats may differ in the last place."""
+    if isinstance(found, float) and isinstance(wanted, float):
+        return isclose(found, wanted, rel_tol=1e-12)
+    return bool(found == wanted)

@@ -1,0 +1,27 @@
+"""What a whole day must come to: by the tests' Polars oracle where it is a LEAN day.
+
+Frames from a file are folded by the benchmarks' own oracle instead.
+"""
+
+import json
+
+from benchmarks.frames import DATE, Recording, is_trade
+from benchmarks.oracle import Answers, of_trades
+from tests.oracles import recorded
+
+
+def expected(recording: Recording) -> Answers:
+    """Every candle and quote record of the recording."""
+    if recording.lean is None:
+        events = map(json.loads, recording.events())
+        return of_trades(event for event in events if is_trade(event))
+    answers = Answers(0, DATE, {}, {})
+    for symbol in recorded.SYMBOLS:
+        trades = recorded.trades(recording.lean, symbol, DATE)
+        judged = recorded.massive_rule(trades)
+        rows = recorded.minute_candles(judged, DATE)
+        marks = {"closed": True, "revision": 0, "gap": False}
+        answers.candles[DATE, symbol] = {row["start_ms"]: row | marks for row in rows}
+        answers.quotes[symbol] = recorded.last_quote(judged, symbol, DATE, None)
+        answers.events += len(trades)
+    return answers
