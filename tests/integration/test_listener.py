@@ -1,6 +1,8 @@
 """The listener from a simulated provider into a real RabbitMQ."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -102,3 +104,23 @@ async def test_a_broker_that_restarts_costs_only_what_is_counted(
                     folded += batch.count
             lost = positions.by_producer["massive"].lost
             assert 0 < folded == taken_in[shard.name] - lost
+
+
+async def test_a_lossless_run_waits_for_a_broker_that_does_not_confirm(
+    rabbitmq_server: RabbitServer, rabbitmq_url: str
+) -> None:
+    simulator = MassiveSimulator([Tape(30_000)], speed="20000/s", once=True)
+    layout = QueueLayout.lossless("slow.", SHARDS)
+    queue = RabbitQueue(rabbitmq_url, layout, outbox_bytes=512 * 1024)
+    bounds = ListenerBounds(max_waiting_bytes=128 * 1024)
+    async with running(simulator), listening(simulator, queue, bounds) as listener:
+        await until(lambda: sum(listener.report().detail["taken_in"].values()) > 1_000)
+        os.kill(rabbitmq_server.pid, signal.SIGSTOP)
+        try:
+            await until(lambda: listener.report().detail["provider"]["paused"])
+            await asyncio.sleep(0.5)
+        finally:
+            os.kill(rabbitmq_server.pid, signal.SIGCONT)
+        await listener.wait()
+        assert sum(listener.report().detail["taken_in"].values()) == 30_000
+    assert queue.statistics.dropped_batches == 0

@@ -30,6 +30,9 @@ _log: Final = logging.getLogger(__name__)
 MAX_READY_BATCHES: Final = 2_000
 """A lossless run stops reading above this many batches ready in any shard (components.md 2)."""
 
+MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
+"""... or with more than this not yet confirmed: well below the outbox's bound, which drops."""
+
 MAX_HOLES: Final = 100
 """Holes remembered for the report; the oldest are forgotten, ``reconnects`` still counts."""
 
@@ -48,6 +51,7 @@ class ListenerBounds(Struct, frozen=True):
     heartbeat_s: float = 1.0
     depth_poll_s: float = 0.05
     max_ready_batches: int = MAX_READY_BATCHES
+    max_waiting_bytes: int = MAX_WAITING_BYTES
 
 
 class Hole(Struct):
@@ -301,8 +305,16 @@ class MassiveDataListener:
             self.statistics.depth_errors += 1
             _log.warning("reading waits: the queues' depth is unknown (%s)", error)
             return True
-        waiting = self._queue.statistics.waiting_batches
-        return max(waiting, *self._depths.values()) > self._bounds.max_ready_batches
+        ready = max(self._depths.values(), default=0)
+        return ready > self._bounds.max_ready_batches or self._is_outbox_full()
+
+    def _is_outbox_full(self) -> bool:
+        """Whether a lossless run has to wait for the broker's confirms."""
+        outbox, bounds = self._queue.statistics, self._bounds
+        return (
+            outbox.waiting_batches > bounds.max_ready_batches
+            or outbox.waiting_bytes > bounds.max_waiting_bytes
+        )
 
     def _pause(self) -> None:
         if not self._client.paused:
@@ -349,10 +361,8 @@ class MassiveDataListener:
     def _publish(self, batches: Sequence[Batch]) -> None:
         for batch in batches:
             self._queue.publish(batch)
-        if self._lossless and batches:
-            waiting = self._queue.statistics.waiting_batches
-            if waiting > self._bounds.max_ready_batches:
-                self._pause()
+        if self._lossless and batches and self._is_outbox_full():
+            self._pause()
 
     def _arm(self, now_ns: int) -> None:
         due_ns = self._batcher.next_due_ns()
