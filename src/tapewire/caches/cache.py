@@ -141,7 +141,10 @@ class WidgetCache(Protocol):
         """Names of the shard's hashes, boards and lists that have not expired, sorted."""
 
     async def gaps(self, shard: str) -> list[Gap]:
-        """The shard's gaps, oldest first, at most the newest 10,000."""
+        """The shard's gaps, oldest first, at most the newest 10,000.
+
+        One that was told again, after the store had been set back, is listed once.
+        """
 
     async def close(self) -> None:
         """Close every connection. Safe to call twice."""

@@ -187,7 +187,7 @@ class MemoryWidgetCache:
 
     async def gaps(self, shard: str) -> list[Gap]:
         """The shard's gaps, oldest first."""
-        return list(self._shard(shard).gaps)
+        return list(dict.fromkeys(self._shard(shard).gaps))
 
 
 def compare(stored: Place | None, expected: Place) -> Outcome:

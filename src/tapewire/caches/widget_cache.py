@@ -174,7 +174,7 @@ class RedisWidgetCache:
     async def gaps(self, shard: str) -> list[Gap]:
         """The shard's gaps, oldest first."""
         packed = await self._link.run("LRANGE", WidgetDataCacheKeys(shard).gaps, 0, -1)
-        return [_decode_gap(gap) for gap in packed]
+        return list(dict.fromkeys(map(_decode_gap, packed)))
 
 
 class ChangeStreams:

@@ -36,6 +36,9 @@ STAND_BY_S: Final = 3.0
 RETRY_S: Final = 0.2
 """Wait before a refused attachment or an unavailable cache is tried again."""
 
+REFER_S: Final = 1.0
+"""Wait before reference rows are asked for again whose cache was away at the claim."""
+
 PRIVATE: Final = "private:"
 
 
@@ -88,36 +91,46 @@ class ShardOwner:
         self._left = asyncio.Event()
         self._folding: asyncio.Task[None] | None = None
 
-    async def run(self, first: Sequence[Delivery], references: Sequence[Reference]) -> None:
+    async def run(self, first: Sequence[Delivery], references: References) -> None:
         """Claim, restore, then fold and flush until the channel closes or it is fenced.
 
         Returns after ``leave``, with everything flushed and acknowledged.
         """
         try:
-            await self._claim()
-            self.state.refer(references)
-            async with asyncio.TaskGroup() as tasks:
-                self._folding = tasks.create_task(self._fold(first))
-                tasks.create_task(self._flush_regularly())
+            if await self._claim():
+                referred = await self._refer(references)
+                async with asyncio.TaskGroup() as tasks:
+                    self._folding = tasks.create_task(self._fold(first))
+                    tasks.create_task(self._flush_regularly())
+                    if not referred:
+                        tasks.create_task(self._refer_later(references))
+                    if self._leaving.is_set():
+                        self._folding.cancel()
         finally:
             self._left.set()
 
     async def leave(self) -> None:
-        """Stop folding, flush and acknowledge; ``run`` returns and the channel may close."""
+        """Stop folding, flush and acknowledge; ``run`` returns and the channel may close.
+
+        An owner that still waits for the cache has folded nothing and leaves without it.
+        """
         self._leaving.set()
         if self._folding:
             self._folding.cancel()
         await self._left.wait()
 
-    async def _claim(self) -> None:
-        """Take the shard over; waits for a cache that is away, since nothing is lost by it."""
-        while True:
+    async def _claim(self) -> bool:
+        """Take the shard over; waits for a cache that is away, since nothing is lost by it.
+
+        False when it was asked to leave before.
+        """
+        while not self._leaving.is_set():
             try:
                 await self._claim_once()
-                return
+                return True
             except CacheUnavailable as error:
-                self._note_failure(error)
-                await asyncio.sleep(RETRY_S)
+                await self._wait_for_cache(error)
+        return False
 
     async def _claim_once(self) -> None:
         name, state = self.state.shard.name, self.state
@@ -132,6 +145,21 @@ class ShardOwner:
         found = await self._cache.fetch(self.state.shard.name, hashes)
         return {name.removeprefix(PRIVATE): values for name, values in found.items()}
 
+    async def _refer(self, references: References) -> bool:
+        """Take the reference rows in; False when their cache is away, which stops no folding."""
+        try:
+            self.state.refer(await references.snapshot())
+        except CacheUnavailable as error:
+            _log.warning("%s: no reference rows yet: %s", self.state.shard.name, error)
+            return False
+        return True
+
+    async def _refer_later(self, references: References) -> None:
+        while not self._leaving.is_set():
+            await self._pause(REFER_S)
+            if await self._refer(references):
+                return
+
     async def _fold(self, deliveries: Sequence[Delivery]) -> None:
         while True:
             for delivery in deliveries:
@@ -143,7 +171,11 @@ class ShardOwner:
             deliveries = await self._consumer.receive()
 
     async def _make_room(self) -> None:
-        """While the cache is away, acknowledge the older half rather than stop folding."""
+        """While the cache is away, acknowledge the older half rather than stop folding.
+
+        Called by whoever folds, and by whoever waits for the cache: the folding may have come
+        to its bound before anybody knew.
+        """
         waiting = self._taken_tag - self._acknowledged_tag
         if self.cache_gone and waiting >= self._options.prefetch - 1:
             await self._acknowledge(self._acknowledged_tag + waiting // 2)
@@ -181,33 +213,35 @@ class ShardOwner:
 
     async def _write(self, positions: Mapping[str, bytes], changes: Changes) -> None:
         """One flush, sent again until there is an answer; Fenced ends the ownership."""
-        assert self.place is not None
+        name = self.state.shard.name
         while True:
             try:
-                name = self.state.shard.name
+                if self.place is None:
+                    self.place, positions, changes = await self._begin_again(changes)
                 self.place = await self._cache.flush(name, self.place, positions, changes)
                 self.cache_gone = False
                 return
             except CacheUnavailable as error:
-                self._note_failure(error)
-                await asyncio.sleep(RETRY_S)
+                await self._wait_for_cache(error)
             except StoreLostWrites as error:
-                _log.warning("%s: %s; writing every row again", self.state.shard.name, error)
-                positions, changes = await self._begin_again(changes)
+                _log.warning("%s: %s; writing every row again", name, error)
+                self.place = None
 
-    async def _begin_again(self, lost: Changes) -> tuple[dict[str, bytes], Changes]:
+    async def _begin_again(self, lost: Changes) -> tuple[Place, dict[str, bytes], Changes]:
         """Claim again after the store lost writes: the next flush carries everything."""
         claim = await self._cache.claim(self.state.shard.name)
-        self.place = claim.place
         self.state.renew()
+        lost.gaps = []  # among those that the state tells again
         lost.merge(self.state.drain())
-        return self.state.positions.pack(), lost
+        return claim.place, self.state.positions.pack(), lost
 
-    def _note_failure(self, error: CacheUnavailable) -> None:
+    async def _wait_for_cache(self, error: CacheUnavailable) -> None:
         if not self.cache_gone:
             _log.warning("%s: %s; folding on and trying again", self.state.shard.name, error)
         self.cache_gone = True
         self.cache_failures += 1
+        await self._make_room()
+        await asyncio.sleep(RETRY_S)
 
 
 class MassiveDataProcessor:
@@ -316,14 +350,14 @@ class MassiveDataProcessor:
             owner = ShardOwner(state, consumer, self._cache, self._options, self._now_ms)
             self._owners[shard] = owner
             self._takeovers[shard.name] += 1
-            await owner.run(first, await self._references.snapshot())
+            await owner.run(first, self._references)
         finally:
             await consumer.close()
 
     def _forget(self, shard: Shard) -> None:
         owner = self._owners.pop(shard, None)
         if owner:
-            self._folded_before += owner.state.totals.events
+            self._folded_before += owner.state.folded
         self._consumers.pop(shard, None)
 
     def refer(self, references: Sequence[Reference]) -> None:
@@ -375,7 +409,7 @@ class MassiveDataProcessor:
         """Figures of the owned shards."""
         states = [owner.state for owner in self._owners.values()]
         now_ms = self._now_ms()
-        folded = self._folded_before + sum(state.totals.events for state in states)
+        folded = self._folded_before + sum(state.folded for state in states)
         newest = max((state.second_ms for state in states), default=-1)
         drops: Counter[str] = Counter()
         for state in states:

@@ -4,7 +4,7 @@ Judges each batch by its position, puts ``Gap`` and ``Clock`` into the list of e
 hands it to the shard's analyzers, and counts. ``services/processor.py`` does the waiting.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -20,6 +20,10 @@ from tapewire.model.streams import Shard
 
 PROGRESS: Final = "progress"
 """Private hash of a shard's totals: field ``totals``, and ``ended`` after a replay."""
+
+
+MAX_TOLD: Final = 10_000
+"""Gaps remembered for a store that loses them: as many as it keeps itself."""
 
 
 class Decoded(Protocol):
@@ -85,9 +89,12 @@ class ShardState:
         self.refusals = Refusals()
         self.ended = False
         self.received_ns = 0
+        self.folded = 0
+        """Events that this owner folded itself, for rates: not those of owners before it."""
         self._decode = decode
         self._live = live
         self._gaps: list[Gap] = []
+        self._told: deque[Gap] = deque(maxlen=MAX_TOLD)
         self._quiet_since_ms: float | None = None
         self._quiet_second_ms = -1
         self._ending_unwritten = False
@@ -134,6 +141,7 @@ class ShardState:
     def _count(self, batch: Batch, decoded: Decoded) -> None:
         self.totals.batches += 1
         self.totals.events += batch.count
+        self.folded += batch.count
         self._skipped.update(decoded.skipped)
         self._totals_changed = True
 
@@ -204,6 +212,7 @@ class ShardState:
         for analyzer in self.analyzers:
             changes.merge(analyzer.drain())
         changes.gaps, self._gaps = self._gaps, []
+        self._told.extend(changes.gaps)
         if self._totals_changed or self._ending_unwritten:
             changes.private[PROGRESS] = self._progress()
         return changes
@@ -215,9 +224,11 @@ class ShardState:
         return fields | {"ended": b"1"} if self.ended else fields
 
     def renew(self) -> None:
-        """Make the next drain write everything."""
+        """Make the next drain write everything, the gaps told so far included."""
         for analyzer in self.analyzers:
             analyzer.renew()
+        self._gaps = [*self._told, *self._gaps]
+        self._told.clear()
         self._totals_changed = True
 
     def first_hashes(self) -> list[str]:

@@ -1,0 +1,1 @@
+"""Faults of the whole data path: real servers and sockets, exact counters."""
