@@ -34,9 +34,9 @@ Folder = Annotated[
 def capture(output: CaptureFile = None, seconds: Seconds = None, json: Json = False) -> None:
     """Connect as a listener would and record every frame as it comes."""
     from tapewire.cli.capture_service import run_capture
-    from tapewire.cli.edge import load
+    from tapewire.cli.edge import load_for_foreground
 
-    raise typer.Exit(run_capture(load().settings, output, seconds, json=json))
+    raise typer.Exit(run_capture(load_for_foreground().settings, output, seconds, json=json))
 
 
 def flatfile(

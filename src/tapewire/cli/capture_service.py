@@ -12,7 +12,7 @@ from tapewire.caches.lease import RedisLease
 from tapewire.cli import compose
 from tapewire.cli.capture import open_capture
 from tapewire.cli.composed import Alongside, Composed
-from tapewire.cli.errors import explain
+from tapewire.cli.errors import say
 from tapewire.cli.output import Column, Printer, Style
 from tapewire.cli.services import LEASE_TTL_S, holder
 from tapewire.providers.capture import SUFFIX
@@ -47,7 +47,7 @@ def run_capture(
 
     service = Composed("capture", "0", compose.wall_ms(), make)
     deadlines = Deadlines.within(settings.tapewire_drain_s)
-    code = run_service(service, deadlines=deadlines, explain=explain)
+    code = run_service(service, deadlines=deadlines, explain=say)
     if summary:
         summary["file_bytes"] = path.stat().st_size
         Printer.for_stdout(json=json).rows([summary], _COLUMNS)

@@ -1,5 +1,6 @@
 """Where the process meets its environment: settings, warnings and log lines, once."""
 
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -21,6 +22,14 @@ def load(options: Mapping[str, Any] | None = None) -> "Loaded":
     _log(loaded, "WARNING" if level == "INFO" else level, {})
     for warning in loaded.warnings:
         sys.stderr.write(f"tapewire: warning: {warning}\n")
+    return loaded
+
+
+def load_for_foreground() -> "Loaded":
+    """As `load`, for a service that somebody runs by hand: the command itself tells its end."""
+    loaded = load()
+    if loaded.settings.log_level.value != "DEBUG":
+        logging.getLogger("tapewire.runtime.runner").setLevel(logging.CRITICAL)
     return loaded
 
 

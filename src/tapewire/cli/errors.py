@@ -52,13 +52,18 @@ def report(error: Exception) -> int:
 
     The traceback is shown with ``LOG_LEVEL=DEBUG`` only. Passwords in URLs are hidden.
     """
+    return say(error).code
+
+
+def say(error: Exception) -> Ending:
+    """Print what ended the command; also how a service of the foreground says it."""
     ending = explain(error)
     if os.environ.get("LOG_LEVEL", "").upper() == "DEBUG":
         traceback.print_exception(error)
     if ending.message:
         for line in redact(ending.message).splitlines():
             sys.stderr.write(f"tapewire: {line}\n")
-    return ending.code
+    return ending
 
 
 def _usage(error: TyperException) -> str:

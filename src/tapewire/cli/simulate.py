@@ -1,6 +1,5 @@
 """``tapewire simulate massive``: the provider on one's own machine, until Ctrl-C."""
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,15 +49,13 @@ def simulate(
 ) -> None:
     """Serve a provider's real protocol from recorded, captured or generated data."""
     from tapewire.cli.compose import wall_ms
-    from tapewire.cli.edge import load_for_service
-    from tapewire.cli.errors import explain
+    from tapewire.cli.edge import load_for_foreground
+    from tapewire.cli.errors import say
     from tapewire.cli.output import Printer
     from tapewire.cli.simulator_service import SimulatorService, announce
     from tapewire.runtime.runner import run_service
-    from tapewire.runtime.settings import LogLevel
 
-    level = LogLevel.WARNING if sys.stderr.isatty() else None
-    load_for_service({"log_level": level}, service="simulator")
+    load_for_foreground()
     if rest_port is None:
         rest_port = port + 1 if port else 0
     simulator = build_simulator(
@@ -67,7 +64,7 @@ def simulate(
     printer = Printer.for_stdout(json=json)
     ready = _say_nothing if quiet else lambda: announce(simulator, printer, speed, key)
     service = SimulatorService(simulator, wall_ms(), ready=ready)
-    raise typer.Exit(run_service(service, explain=explain))
+    raise typer.Exit(run_service(service, explain=say))
 
 
 def _say_nothing() -> None:

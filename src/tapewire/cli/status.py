@@ -6,23 +6,27 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from tapewire.cli.options import Json
-from tapewire.cli.output import Column, Form, Printer, Style
+from tapewire.cli.output import Column, Form, Printer, Style, count
 
 if TYPE_CHECKING:
     from tapewire.runtime.service import Report
 
-COLUMNS: Final = (
+COMMON: Final = (
     Column("service", "service"),
-    Column("instance", "instance"),
+    Column("instance", "#"),
     Column("state", "state"),
     Column("healthy", "healthy", Style.FLAG),
     Column("for_ms", "for", Style.DURATION),
     Column("events", "events/s", Style.COUNT),
     Column("lag_ms", "lag", Style.DURATION),
+)
+TABLE: Final = (*COMMON, Column("notes", "", wraps=True))
+PLAIN: Final = (
+    *COMMON,
     Column("lost", "lost", Style.COUNT),
     Column("dropped", "dropped", Style.COUNT),
     Column("waiting", "waiting", Style.COUNT),
-    Column("reason", "why", wraps=True),
+    Column("reason", "reason"),
 )
 
 
@@ -42,12 +46,18 @@ def status(json: Json = False) -> None:
     printer = Printer.for_stdout(json=json)
     now_ms = wall_ms()
     lines = found if printer.form is Form.JSON else [line(report, now_ms) for report in found]
-    printer.rows(lines, COLUMNS)
+    printer.rows(lines, TABLE if printer.form is Form.TABLE else PLAIN)
 
 
 def line(report: "Report", now_ms: int) -> dict[str, Any]:
     """One service on one line: sums instead of figures by stream, shard and reason."""
-    return {
+    sums = {
+        "lost": sum(report.gaps.values()),
+        "dropped": sum(report.drops.values()),
+        "waiting": sum(report.queues.values()),
+    }
+    notes = [f"{name} {count(total)}" for name, total in sums.items() if total]
+    return sums | {
         "service": report.service,
         "instance": report.instance,
         "state": report.state,
@@ -55,14 +65,12 @@ def line(report: "Report", now_ms: int) -> dict[str, Any]:
         "for_ms": now_ms - report.since_ms,
         "events": _events_per_second(report.rates),
         "lag_ms": report.lag_ms,
-        "lost": sum(report.gaps.values()),
-        "dropped": sum(report.drops.values()),
-        "waiting": sum(report.queues.values()),
         "reason": report.reason,
+        "notes": "; ".join([*notes, *([report.reason] if report.reason else [])]) or " ",
     }
 
 
-def _events_per_second(rates: Mapping[str, float]) -> float | None:
+def _events_per_second(rates: Mapping[str, float]) -> int | None:
     """Events of all streams; None for a service that has none."""
     events = [rate for name, rate in rates.items() if not name.endswith("_batches")]
-    return round(sum(events), 1) if events else None
+    return round(sum(events)) if events else None
