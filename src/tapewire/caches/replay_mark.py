@@ -47,6 +47,13 @@ async def erase_and_mark(url: str, sources: str) -> None:
             await redis.delete(WidgetDataCacheKeys.SHARDS)
 
 
+async def unmark(url: str) -> None:
+    """Say that what follows is live."""
+    async with open_redis(url) as redis:
+        with answers_from(address_of(url)):
+            await redis.delete(MARK)
+
+
 async def _erase(redis: Redis, keys: WidgetDataCacheKeys) -> None:
     pattern = keys.prefix.replace("[", r"\[") + "*"
     doomed = [key async for key in redis.scan_iter(match=pattern, count=_AT_ONCE)]

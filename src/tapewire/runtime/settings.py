@@ -57,6 +57,8 @@ HTTP_PORTS: Final = {
     "listener": "tapewire_http_port_mdl",
     "processor": "tapewire_http_port_mdp",
     "reference": "tapewire_http_port_ref",
+    "widgets": "tapewire_http_port_wds",
+    "control": "tapewire_http_port_scp",
 }
 """Service, as ``tapewire run`` names it -> the setting that holds its HTTP port."""
 
@@ -242,6 +244,13 @@ class Settings(BaseSettings):
     tapewire_http_port_mdl: int = _port(4200, "listener")
     tapewire_http_port_mdp: int = _port(4201, "processor")
     tapewire_http_port_ref: int = _port(4206, "reference service")
+    tapewire_http_port_wds: int = _port(4202, "Widget Data Service: stream and health")
+    tapewire_http_port_scp: int = _port(8000, "control plane: dashboard and health")
+    tapewire_web_dir: Path | None = _setting(
+        None,
+        "Folder of the built dashboard; by default the one of this installation.",
+        "a folder that holds index.html",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -314,7 +323,7 @@ class Settings(BaseSettings):
         return f"{self.massive_feed.rstrip('/')}/{self.massive_market}"
 
     def http_port(self, service: str) -> int:
-        """The HTTP port of ``listener``, ``processor`` or ``reference``."""
+        """The HTTP port of a service, as ``tapewire run`` names it."""
         return int(getattr(self, HTTP_PORTS[service]))
 
     def required(self, name: str) -> str:

@@ -1,0 +1,129 @@
+"""The data path in one process: listener, in-memory queue, processor, reference rows.
+
+What ``tapewire up`` runs where there is no RabbitMQ. It holds the embedded server open, so
+that the server ends with whoever uses it last, also when ``tapewire up`` itself is killed.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+
+from tapewire.caches.embedded import EmbeddedServer
+from tapewire.caches.reference import ReferenceCache, keep_following
+from tapewire.caches.registry import RedisRegistry
+from tapewire.cli import compose
+from tapewire.cli.composed import Alongside, Composed
+from tapewire.cli.edge import load_for_service
+from tapewire.cli.errors import explain
+from tapewire.queues.memory import MemoryBroker
+from tapewire.runtime.lease import LocalLease
+from tapewire.runtime.presence import Presence
+from tapewire.runtime.runner import Deadlines, run_service
+from tapewire.runtime.service import Report, Service, State
+from tapewire.runtime.settings import Settings
+
+
+class Together:
+    """Several services as one. They start and drain in the order given, stop in reverse."""
+
+    name = "core"
+
+    def __init__(self, members: Sequence[Service], since_ms: int) -> None:
+        self._members = tuple(members)
+        self._since_ms = since_ms
+        self._state = State.STARTING
+
+    async def start(self) -> None:
+        """Start every member."""
+        for member in self._members:
+            await member.start()
+        self._state = State.RUNNING
+
+    async def wait(self) -> None:
+        """Return when all have ended; raise what the first one failed with."""
+        async with asyncio.TaskGroup() as tasks:
+            for member in self._members:
+                tasks.create_task(member.wait())
+
+    async def drain(self) -> None:
+        """Drain the members one after the other, so that each can take what the last gave."""
+        self._state = State.DRAINING
+        for member in self._members:
+            await member.drain()
+
+    async def stop(self) -> None:
+        """Stop every member."""
+        for member in reversed(self._members):
+            await member.stop()
+        self._state = State.STOPPED
+
+    def report(self) -> Report:
+        """Healthy only if every member is."""
+        sick = [one for one in (m.report() for m in self._members) if not one.healthy]
+        troubled = [f"{one.service}: {one.reason or one.state}" for one in sick]
+        return Report(
+            self.name,
+            "0",
+            State.DEGRADED if troubled and self._state is State.RUNNING else self._state,
+            not troubled,
+            self._since_ms,
+            reason="; ".join(troubled),
+        )
+
+    async def command(self, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Members take their own commands."""
+        raise ValueError(f"unknown command {name!r}; send it to listener, processor or reference")
+
+
+def core() -> None:
+    """Run the data path in this process over the embedded server (``tapewire up`` does)."""
+    import typer
+
+    settings = load_for_service({}, service="core", instance="0").settings
+
+    async def make(stack: AsyncExitStack, alongside: Alongside) -> Service:
+        return await _make(settings, stack, alongside)
+
+    deadlines = Deadlines.within(settings.tapewire_drain_s)
+    service = Composed("core", "0", compose.wall_ms(), make)
+    raise typer.Exit(run_service(service, deadlines=deadlines, explain=explain))
+
+
+async def _make(settings: Settings, stack: AsyncExitStack, alongside: Alongside) -> Service:
+    server = EmbeddedServer(settings.tapewire_data_dir)
+    await server.start()
+    stack.push_async_callback(server.stop)
+    streams = compose.parse_streams(None, settings)
+    wiring = compose.Wiring(streams=streams, broker=MemoryBroker())
+    references = ReferenceCache(compose.server(settings, "mdc_redis_url"))
+    stack.push_async_callback(references.close)
+    cache = compose.build_widget_cache(settings)
+    stack.push_async_callback(cache.close)
+    queue = compose.build_queue(settings, wiring, name="listener")
+    await queue.start()
+    stack.push_async_callback(queue.stop)
+    listener = compose.build_listener(settings, wiring, queue, LocalLease(compose.wall_ms()))
+    consumed = compose.build_queue(settings, wiring, name="processor")
+    processor = compose.build_processor(settings, wiring, consumed, cache, references)
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    reference = compose.build_reference(settings, session, references, time.monotonic)
+    alongside.run(keep_following(references, processor.refer), "reference rows")
+    members: tuple[Service, ...] = (listener, processor, reference)
+    await _announce(settings, members, stack, alongside)
+    return Together(members, compose.wall_ms())
+
+
+async def _announce(
+    settings: Settings, members: Sequence[Service], stack: AsyncExitStack, alongside: Alongside
+) -> None:
+    """Let each member report for itself, as it does in a process of its own."""
+    registry = RedisRegistry(compose.server(settings, "mdc_redis_url"))
+    stack.push_async_callback(registry.close)
+    for member in members:
+        presence = Presence(member, registry, member.report)
+        stack.push_async_callback(presence.leave, in_good_order=True)
+        alongside.run(presence.beat_forever(), f"{member.name} reports")

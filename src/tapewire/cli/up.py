@@ -1,0 +1,57 @@
+"""``tapewire up``: everything on this machine, one command, and the dashboard's address."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from tapewire.cli.options import Sources, Speed
+from tapewire.runtime.service import UsageError
+
+
+class Feed(StrEnum):
+    """Where the data of ``tapewire up`` comes from."""
+
+    SIMULATOR = "simulator"
+    MASSIVE_SIMULATOR = "simulator:massive"
+    LIVE = "live"
+
+
+def up(
+    feed: Annotated[
+        Feed, typer.Option("--feed", help="simulator: made-up market, no key; live: Massive.")
+    ] = Feed.SIMULATOR,
+    source: Sources = None,
+    speed: Speed = "original",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            min=1,
+            max=65535,
+            metavar="N",
+            help="Port of the dashboard; default: 8000, or the next free one.",
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", metavar="H", help="Address to listen on: this machine's own.")
+    ] = "127.0.0.1",
+) -> None:
+    """Start everything on this machine and print the dashboard's address; Ctrl-C ends it."""
+    if feed is Feed.LIVE and source:
+        raise UsageError("--source is what a simulator plays; --feed live has the provider's data")
+    from tapewire.cli.edge import load_for_service
+    from tapewire.cli.up_parts import UpPlan, run_up
+    from tapewire.control.security import check_host
+
+    options = {"log_level": None}
+    settings = load_for_service(options, service="up", instance="0").settings
+    plan = UpPlan(
+        settings=settings,
+        live=feed is Feed.LIVE,
+        sources=tuple(source or ()),
+        speed=speed,
+        port=port,
+        host=check_host(host),
+    )
+    raise typer.Exit(run_up(plan))
