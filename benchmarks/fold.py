@@ -20,12 +20,13 @@ from benchmarks.frames import Recording
 from benchmarks.peak import Peak, clone_name, make_peak
 from benchmarks.plan import Plan
 from benchmarks.report import Row, complain, say
+from benchmarks.roles import FixedReferences
 from tapewire.caches.widget_cache import RedisWidgetCache
 from tapewire.model.rows import Reference
 from tapewire.providers.massive.wire import decode
 from tapewire.queues.queue import DEFAULT_PREFETCH, Delivery
 from tapewire.services.analysis import Analysis
-from tapewire.services.processor import ProcessorOptions, ShardOwner
+from tapewire.services.shard_owner import ProcessorOptions, ShardOwner
 from tapewire.services.shard_state import ShardState
 from tests.servers import RedisServer
 
@@ -168,7 +169,7 @@ async def fold(
     options = ProcessorOptions(live=live)
     owner = ShardOwner(state, consumer, cache, options, lambda: time.time() * 1000)
     started = time.perf_counter()
-    owning = asyncio.create_task(owner.run(await consumer.receive(), references))
+    owning = asyncio.create_task(owner.run(await consumer.receive(), FixedReferences(references)))
     finished = asyncio.create_task(consumer.finished.wait())
     await asyncio.wait({owning, finished}, return_when=asyncio.FIRST_COMPLETED)
     seconds = time.perf_counter() - started

@@ -37,7 +37,8 @@ from tapewire.queues.rabbitmq import RabbitQueue
 from tapewire.runtime.lease import LocalLease
 from tapewire.services.analysis import Analysis
 from tapewire.services.listener import MassiveDataListener
-from tapewire.services.processor import MassiveDataProcessor, ProcessorOptions
+from tapewire.services.processor import MassiveDataProcessor
+from tapewire.services.shard_owner import ProcessorOptions
 from tests.servers import ServerError
 
 TOPICS: Final = ("T.*",)

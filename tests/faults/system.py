@@ -39,7 +39,8 @@ from tapewire.queues.rabbitmq import OUTBOX_BYTES, RabbitQueue
 from tapewire.runtime.lease import Lease, LocalLease
 from tapewire.services.analysis import Analysis
 from tapewire.services.listener import ListenerBounds, MassiveDataListener
-from tapewire.services.processor import PRIVATE, MassiveDataProcessor, ProcessorOptions
+from tapewire.services.processor import MassiveDataProcessor
+from tapewire.services.shard_owner import PRIVATE, ProcessorOptions
 from tapewire.services.shard_state import PROGRESS, Totals, decode_totals
 from tapewire.simulators.connection import Account
 from tapewire.simulators.massive import MassiveSimulator
@@ -288,7 +289,7 @@ class System:
 
     async def _until_ended(self) -> None:
         await self.listener.wait()
-        while not await self._all_ended():
+        while not await self._all_ended():  # noqa: ASYNC110 - another part ends it
             await asyncio.sleep(0.02)
 
     async def _all_ended(self) -> bool:

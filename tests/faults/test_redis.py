@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tapewire.services.processor import ShardOwner
+from tapewire.services.shard_owner import ShardOwner
 from tests.conftest import StartRedis
 from tests.faults.day import Day, candles, without
 from tests.faults.system import (

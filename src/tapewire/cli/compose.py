@@ -30,8 +30,9 @@ from tapewire.runtime.service import DependencyMissing, UsageError
 from tapewire.runtime.settings import Settings
 from tapewire.services.analysis import Analysis
 from tapewire.services.listener import Capture, MassiveDataListener
-from tapewire.services.processor import MassiveDataProcessor, ProcessorOptions, References
+from tapewire.services.processor import MassiveDataProcessor
 from tapewire.services.reference import ReferenceService, ReferenceStore
+from tapewire.services.shard_owner import ProcessorOptions, References
 
 EXCHANGE: Final = "XNYS"
 

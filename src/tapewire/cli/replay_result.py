@@ -11,7 +11,7 @@ from tapewire.cli.output import Column, Form, Printer, Style, count
 from tapewire.model.events import Gap
 from tapewire.model.positions import Positions
 from tapewire.model.streams import Shard
-from tapewire.services.processor import PRIVATE
+from tapewire.services.shard_owner import PRIVATE
 from tapewire.services.shard_state import PROGRESS, Totals, decode_totals
 
 
