@@ -11,12 +11,16 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-unit check bench clean
+.PHONY: help install up test test-unit check bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(RUNTIME) ## make .venv with the run-time requirements and the tapewire command
+
+up: $(RUNTIME) ## start everything and print the dashboard's address (ARGS="--feed live")
+	@$(BIN)/python scripts/build_dashboard.py
+	@exec $(BIN)/tapewire up $(ARGS)
 
 test: ## run all tests; first install what is missing (says what, and how large)
 	@PYTHON="$(PYTHON)" sh scripts/test_servers.sh
@@ -36,7 +40,7 @@ bench: $(DEV) ## run the benchmarks (ARGS="fold --json")
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove .venv, caches and build products
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) web/node_modules web/dist build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests benchmarks scripts -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
