@@ -64,9 +64,11 @@ def test_boards_do_not_depend_on_when_a_flush_happens(market: Market) -> None:
 
 
 def test_gainers_leave_their_pre_market_base_at_the_open(market: Market) -> None:
-    market.show(trade("AAPL", 50.0, at="08:00"), trade("AAPL", 60.0, at="09:29:59.9"))
-    market.show(trade("IBM", 20.0, at="09:30:00"))
+    market.show(trade("AAPL", 50.0, at="08:00"), trade("AAPL", 60.0, at="09:29:58"))
+    market.show(clock("09:29:59"))
     assert market.scores("top_gainers") == {"AAPL": 20.0}
+    market.show(trade("IBM", 20.0, at="09:30:00"))
+    assert market.scores("top_gainers") == {}
     market.show(clock("09:30:01"))
     assert market.scores("top_gainers") == {"IBM": 0.0}
     market.show(trade("AAPL", 66.0, at="09:31"), trade("AAPL", 60.0, at="09:32"), clock("09:33"))

@@ -104,7 +104,12 @@ class Bar(Struct, array_like=True, gc=False):
     @property
     def touched(self) -> bool:
         """Whether a trade in it updates anything: prices that markets only report do not."""
-        return bool(self.trades) or self.close_t >= 0 or self.high > -inf or self.official_t >= 0
+        return self.traded or self.official_t >= 0
+
+    @property
+    def traded(self) -> bool:
+        """Whether a trade in it has an eligible size or price."""
+        return self.trades > 0 or self.close_t >= 0 or self.high > -inf
 
 
 def notional(price: float, size: float) -> int | float:

@@ -47,14 +47,14 @@ class Day(Struct, array_like=True, gc=False):
     given: tuple[float | None, float | None, float | None] | None = None
 
     def merge(self, bar: Bar, session: Session) -> None:
-        """Put a bar of trades in; bars may come in any order."""
+        """Put a bar of trades in, one that ``concerns`` the day; bars may come in any order."""
         self.volume += bar.volume
         self.notional += bar.notional
         self.high = max(self.high, bar.high)
         self.low = min(self.low, bar.low)
         if bar.close_t >= 0:
             self._merge_prices(bar, session)
-        if bar.official_t >= 0 and session in _AFTER_OPEN:
+        if bar.official_t >= 0 and session in AFTER_OPEN:
             self.official = _earlier(self.official, bar.official, bar.official_t, bar.official_q)
         if bar.start_ms >= self.start_ms:
             self._merge_second(bar)
@@ -94,7 +94,7 @@ class Day(Struct, array_like=True, gc=False):
         self.given = (aggregate.vwap, aggregate.aggregate_vwap, aggregate.average_size)
 
     def _take_opens(self, aggregate: Aggregate, start_ms: int, session: Session) -> None:
-        if aggregate.official_open_price and session in _AFTER_OPEN:
+        if aggregate.official_open_price and session in AFTER_OPEN:
             self.official = Print(aggregate.official_open_price, start_ms, 0)
         if session is Session.REGULAR:
             self.regular_open = _corrected(self.regular_open, aggregate.open, start_ms)
@@ -121,7 +121,12 @@ class Day(Struct, array_like=True, gc=False):
         return self.second_volume / self.second_trades if self.second_trades else None
 
 
-_AFTER_OPEN = frozenset({Session.REGULAR, Session.POST})
+AFTER_OPEN = frozenset({Session.REGULAR, Session.POST})
+
+
+def concerns(bar: Bar, session: Session) -> bool:
+    """Whether a bar changes a day: an opening print alone does at or after 09:30 only."""
+    return bar.traded or (bar.official_t >= 0 and session in AFTER_OPEN)
 
 
 def _earlier(known: Print | None, price: float, t: int, q: int) -> Print:

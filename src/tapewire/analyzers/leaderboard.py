@@ -95,17 +95,21 @@ class LeaderboardAnalyzer:
 
     def cut(self, bars: Iterable[Bar], late: Iterable[Bar]) -> None:
         """Score the symbols that ``QuoteRecords`` saw change up to this cut."""
+        self._rank()
+
+    def _rank(self) -> None:
         symbols, self._quotes.cut_symbols = self._quotes.cut_symbols, set()
         for symbol in symbols:
             self._score(symbol)
         self._scored = self._scored or bool(symbols)
 
     def clock(self, second_ms: int, day: TradingDay) -> None:
-        """Start new boards with a new trading day."""
+        """Start new boards with a new trading day; at the open, turn the gainers' base."""
         if day.date != self._date:
             self._date = day.date
             self._boards = {name: Board(self._size) for name in SCORES}
         self._regular = second_ms >= day.open_ms
+        self._rank()
 
     def finish(self) -> None:
         """The last cut has been ranked like any other."""
@@ -139,7 +143,7 @@ class LeaderboardAnalyzer:
 
     def renew(self) -> None:
         """Make the next drain write the boards whole."""
-        self.cut((), ())
+        self._rank()
         for board in self._boards.values():
             board.doubt(self._quotes.days)
         self._scored = True

@@ -12,8 +12,8 @@ from msgspec import msgpack
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import Bar
-from tapewire.analyzers.days import Day, Print
-from tapewire.market.sessions import TradingDay
+from tapewire.analyzers.days import Day, Print, concerns
+from tapewire.market.sessions import Session, TradingDay
 from tapewire.model.changes import Changes
 from tapewire.model.events import Aggregate
 from tapewire.model.feeds import quote_hash
@@ -54,11 +54,13 @@ class QuoteRecords:
                     self._merge(bar, day)
 
     def _merge(self, bar: Bar, day: TradingDay) -> None:
-        symbol = bar.symbol
+        symbol, session = bar.symbol, day.session_at(bar.start_ms)
+        if not concerns(bar, session):
+            return
         record = self.days.get(symbol)
         if record is None:
             record = self.days[symbol] = Day(symbol)
-        record.merge(bar, day.session_at(bar.start_ms))
+        record.merge(bar, session)
         self.cut_symbols.add(symbol)
         self._dirty.add(symbol)
 
@@ -131,7 +133,9 @@ class QuoteRecords:
             return changes
         rows = {symbol: self._row(self.days[symbol], day) for symbol in self._dirty}
         for bar in unfinished:
-            rows[bar.symbol] = self._row(self._with(bar, day), day)
+            session = day.session_at(bar.start_ms)
+            if concerns(bar, session):
+                rows[bar.symbol] = self._row(self._with(bar, session), day)
         if rows:
             changes.rows[quote_hash(day.date)] = rows
         if self._dirty:
@@ -140,10 +144,10 @@ class QuoteRecords:
             self._dirty = set()
         return changes
 
-    def _with(self, bar: Bar, day: TradingDay) -> Day:
+    def _with(self, bar: Bar, session: Session) -> Day:
         record = self.days.get(bar.symbol)
         seen = copy(record) if record else Day(bar.symbol)
-        seen.merge(bar, day.session_at(bar.start_ms))
+        seen.merge(bar, session)
         return seen
 
     def _row(self, record: Day, day: TradingDay) -> bytes:

@@ -63,14 +63,19 @@ class ShardClock:
         if day is None or second_ms >= day.next_turn_ms:
             day = self.day = self._calendar.day_at(second_ms)
         if before is not None and day is not before:
-            self._end_day()
+            self._end_day(before)
         self.second_ms, self.cut_ms = second_ms, second_ms + SECOND_MS
         for part in self.parts:
             part.clock(second_ms, day)
         return day is not before
 
-    def _end_day(self) -> None:
-        """Keep the ending day's last changes for the next drain: parts forget the day."""
+    def _end_day(self, day: TradingDay) -> None:
+        """Let the day's remaining boundaries pass, as if somebody had traded after each.
+
+        Its last changes are kept for the next drain: parts forget the day.
+        """
+        for part in self.parts:
+            part.clock(day.next_turn_ms - SECOND_MS, day)
         self._ended = self.drain(())
 
     def gap(self, gap: Gap) -> None:
