@@ -1,0 +1,201 @@
+"""Processors killed in the middle of a recorded day: every candle right, nothing counted twice.
+
+Each kill is proved to find batches that the processor had taken and not acknowledged: it is
+frozen first, the broker is asked, and only then it dies.
+"""
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.faults.processes import frozen, processors_of
+from tests.oracles import recorded as oracle
+from tests.replays import (
+    SYMBOLS,
+    Databases,
+    Ended,
+    Running,
+    Stored,
+    databases,
+    environment,
+    started,
+    tapewire,
+    trade_files,
+    wait_for,
+)
+from tests.servers import RabbitServer
+
+MONDAY = "2013-10-07"
+SECONDS = {True: 5.0, False: 15.0}
+"""What the day is stretched to, recorded or generated: kills must land in its middle third,
+and while a killed processor starts again a second of it waits in the queue."""
+
+SEED = 20131007
+
+
+class Kill(NamedTuple):
+    """One kill: what had been flushed, and what the broker had waiting for acknowledgement."""
+
+    applied: int
+    unacknowledged: int
+
+
+class Stage:
+    """One replay over RabbitMQ that is being disturbed."""
+
+    def __init__(self, replay: Running, stored: Stored, broker: RabbitServer, vhost: str) -> None:
+        self.replay = replay
+        self.stored = stored
+        self._broker = broker
+        self._vhost = vhost
+        self._killed: set[int] = set()
+
+    def applied(self, *shards: str) -> int:
+        """Events up to which the stored result stands."""
+        return sum(shard.applied for shard in self.stored.progress(*shards))
+
+    def unacknowledged(self, queue: str) -> int:
+        """Batches that a consumer of this queue has and has not acknowledged."""
+        found = self._broker.queue_info(self._vhost)
+        return sum(q.unacknowledged for name, q in found.items() if name.endswith(queue))
+
+    def processor(self, index: int) -> int:
+        """Process id of a processor that has not been killed."""
+        found: int = wait_for(lambda: self._living(index), f"processor {index}")
+        return found
+
+    def _living(self, index: int) -> int | None:
+        pid = processors_of(self.replay.pid).get(index)
+        return None if pid in self._killed else pid
+
+    def kill(self, index: int, queue: str, place: int, *shards: str) -> Kill:
+        """Kill a processor once so many events are applied, with unacknowledged batches."""
+        kill: Kill = wait_for(lambda: self._try_to_kill(index, queue, place, shards), "a kill", 60)
+        return kill
+
+    def _try_to_kill(
+        self, index: int, queue: str, place: int, shards: tuple[str, ...]
+    ) -> Kill | None:
+        assert self.replay.runs, self.replay.end().stderr
+        if self.applied(*shards) < place:
+            return None
+        pid = self.processor(index)
+        with frozen(pid):
+            kill = Kill(self.applied(*shards), self.unacknowledged(queue))
+            if not kill.unacknowledged:
+                return None
+            os.kill(pid, signal.SIGKILL)
+            self._killed.add(pid)
+        return kill
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    with databases(tmp_path_factory.mktemp("kills") / "redis") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(shared: Path, results: Databases) -> tuple[Ended, Stored]:
+    """The day without kills."""
+    url = results.new()
+    env = environment(WDC_REDIS_URL=url)
+    ended = tapewire("replay", *trade_files(shared, MONDAY), "--json", env=env)
+    return ended, Stored(url)
+
+
+def speed(events: int, recorded: bool) -> str:
+    """The ``--speed`` that stretches the day."""
+    return f"{round(events / SECONDS[recorded])}/s"
+
+
+def places(count: int, events: int, chance: random.Random) -> list[int]:
+    """Seeded places in the middle third, in order and apart; room is left at its end."""
+    third, step = events // 3, events // 3 // (count + 1)
+    return [third + round(step * (n + chance.uniform(0.0, 0.4))) for n in range(count)]
+
+
+def check_same_as_without_kills(
+    ended: Ended, stored: Stored, undisturbed: tuple[Ended, Stored], shared: Path, *shards: str
+) -> None:
+    """The books balance to the event, and every row is what it is without kills."""
+    day = {s: oracle.trades(shared / "data", s, MONDAY) for s in SYMBOLS}
+    taken_in = sum(map(len, day.values()))
+    assert ended.result["events"] == {"trades": taken_in}
+    assert (ended.result["gaps"], ended.result["dropped"]) == ([], {})
+    progress = stored.progress(*shards)
+    assert sum(shard.totals.lost for shard in progress) == 0
+    assert sum(shard.applied for shard in progress) == taken_in
+    assert sum(shard.totals.events for shard in progress) == taken_in
+    assert ended.result["candles"] == undisturbed[0].result["candles"]
+    expected = [
+        candle
+        for symbol, trades in day.items()
+        for candle in oracle.candle_rows(oracle.massive_rule(trades), symbol, MONDAY)
+    ]
+    assert stored.rows("candles") == expected
+    assert stored.dump == undisturbed[1].dump
+
+
+def test_a_processor_killed_three_times_leaves_the_same_result(
+    shared: Path,
+    results: Databases,
+    undisturbed: tuple[Ended, Stored],
+    rabbitmq_server: RabbitServer,
+    rabbitmq_vhost: str,
+    recorded: bool,
+) -> None:
+    events = undisturbed[0].result["events"]["trades"]
+    stored = Stored(results.new())
+    env = environment(WDC_REDIS_URL=stored.url, RABBITMQ_URL=rabbitmq_server.url(rabbitmq_vhost))
+    options = ("--queue", "rabbitmq", "--speed", speed(events, recorded), "--json")
+    with started("replay", *trade_files(shared, MONDAY), *options, env=env) as replay:
+        stage = Stage(replay, stored, rabbitmq_server, rabbitmq_vhost)
+        kills = [
+            stage.kill(0, ".trades", place, "trades.0")
+            for place in places(3, events, random.Random(SEED))
+        ]
+        ended = replay.end()
+    assert len(kills) == 3
+    assert all(kill.unacknowledged > 0 for kill in kills)
+    assert all(events / 3 <= kill.applied <= 2 * events / 3 for kill in kills)
+    check_same_as_without_kills(ended, stored, undisturbed, shared, "trades.0")
+
+
+def test_one_of_two_processors_killed_leaves_the_same_result(
+    shared: Path,
+    results: Databases,
+    undisturbed: tuple[Ended, Stored],
+    rabbitmq_server: RabbitServer,
+    rabbitmq_vhost: str,
+    recorded: bool,
+) -> None:
+    events = undisturbed[0].result["events"]["trades"]
+    chance = random.Random(SEED)
+    stored = Stored(results.new())
+    shards = ("trades.0", "trades.1")
+    env = environment(WDC_REDIS_URL=stored.url, RABBITMQ_URL=rabbitmq_server.url(rabbitmq_vhost))
+    options = (
+        "--queue",
+        "rabbitmq",
+        "--shards",
+        "2",
+        "--processors",
+        "2",
+        "--speed",
+        speed(events, recorded),
+    )
+    with started("replay", *trade_files(shared, MONDAY), *options, "--json", env=env) as replay:
+        stage = Stage(replay, stored, rabbitmq_server, rabbitmq_vhost)
+        victim = chance.randrange(2)
+        (place,) = places(1, events, chance)
+        kill = stage.kill(victim, f".trades.{victim}", place, *shards)
+        ended = replay.end()
+    assert kill.unacknowledged > 0
+    assert events / 3 <= kill.applied <= 2 * events / 3
+    check_same_as_without_kills(ended, stored, undisturbed, shared, *shards)
