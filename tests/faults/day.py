@@ -44,11 +44,11 @@ class Print:
 class Day:
     """``count`` trades, ``every_ms`` apart, of the symbols in turn; a simulator's source."""
 
-    whole_frames = False
-    name = "made-up day"
+    whole_frames: bool = False
+    name: str = "made-up day"
     topics = frozenset({"T"})
     symbols = frozenset(SYMBOLS)
-    dates = ("2013-10-07",)
+    dates: tuple[str, ...] = ("2013-10-07",)
     notes: Sequence[str] = ()
     reference: Reference = NoReference("2013-10-07")
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tapewire.caches.cache import CacheUnavailable, Place, WidgetCache
 from tapewire.caches.memory import MemoryWidgetCache
@@ -40,7 +40,7 @@ from tapewire.runtime.lease import Lease, LocalLease
 from tapewire.services.analysis import Analysis
 from tapewire.services.listener import ListenerBounds, MassiveDataListener
 from tapewire.services.processor import MassiveDataProcessor
-from tapewire.services.shard_owner import PRIVATE, ProcessorOptions
+from tapewire.services.shard_owner import PRIVATE, ProcessorOptions, References, ShardOwner
 from tapewire.services.shard_state import PROGRESS, Totals, decode_totals
 from tapewire.simulators.connection import Account
 from tapewire.simulators.massive import MassiveSimulator
@@ -50,6 +50,10 @@ QUICK: Final = ClientBounds(idle_s=1.0, backoff_base_s=0.05, close_timeout_s=0.2
 """A client that notices and comes back within the patience of a test."""
 
 EPOCH: Final = 1000
+
+HomesUp = Callable[[], Awaitable[Collection[int]]]
+
+_T = TypeVar("_T")
 
 _SERVERS: Final = ThreadPoolExecutor(1, "servers")
 """Starts and stops servers beside the traffic. The kernel ends a server together with the
@@ -164,18 +168,26 @@ class System:
             max_frame_events=setup.max_frame_events,
         )
         self.processors: list[MassiveDataProcessor] = []
+        self.listener: MassiveDataListener
+        self.client: MassiveClient
         self.stack = AsyncExitStack()
         """Everything in it ends with the system, in the opposite order."""
         self.cache = servers.cache()
 
     # -- its parts
 
-    def make_client(self, port: int | None = None, **options: Any) -> MassiveClient:
-        """A client of the simulator, or of whoever will listen on ``port``."""
-        url = f"ws://127.0.0.1:{port}" if port else self.simulator.ws_url
+    def make_client(self) -> MassiveClient:
+        """A client of the simulator that ends with its source."""
         setup = self.setup
-        options = {"bounds": setup.client, "once": True, "reconnect": setup.reconnect} | options
-        return MassiveClient(f"{url}/stocks", setup.key, ["T.*"], draw=lambda: 0.5, **options)
+        return MassiveClient(
+            f"{self.simulator.ws_url}/stocks",
+            setup.key,
+            ["T.*"],
+            draw=lambda: 0.5,
+            once=True,
+            bounds=setup.client,
+            reconnect=setup.reconnect,
+        )
 
     def make_queue(self, name: str) -> Queue:
         setup = self.setup
@@ -198,7 +210,9 @@ class System:
         await listener.start()
         return listener
 
-    async def start_processor(self, index: int = 0, **wiring: Any) -> MassiveDataProcessor:
+    async def start_processor(
+        self, index: int = 0, references: References | None = None, homes_up: HomesUp | None = None
+    ) -> MassiveDataProcessor:
         """One processor with connections of its own."""
         options = ProcessorOptions(
             instance=str(index),
@@ -210,12 +224,12 @@ class System:
         processor = MassiveDataProcessor(
             self.make_queue(f"processor {index}"),
             self.servers.cache(),
-            MemoryReference(),
+            references or MemoryReference(),
             self.shards,
             Analysis.of(["T.*"]).maker(),
             decode,
             options,
-            **wiring,
+            homes_up=homes_up,
         )
         self.stack.push_async_callback(processor._cache.close)
         self.stack.push_async_callback(processor.stop)
@@ -224,6 +238,17 @@ class System:
         return processor
 
     # -- its books
+
+    def owner(self, shard: int = 0) -> ShardOwner:
+        """Whoever owns a shard now."""
+        wanted = self.shards[shard]
+        return only([p._owners[wanted] for p in self.processors if wanted in p._owners])
+
+    async def fold_more(self, events: int) -> None:
+        """Wait until the first shard's owner has folded so many more, stored or not."""
+        state = self.owner().state
+        goal = state.folded + events
+        await until(lambda: state.folded >= goal)
 
     def taken_in(self) -> int:
         """Events that the listener took in, by its own count."""
@@ -350,16 +375,7 @@ def replace_ttl(layout: QueueLayout, ttl_ms: int | None) -> QueueLayout:
     )
 
 
-def only(values: Sequence[Any]) -> Any:
+def only(values: Sequence[_T]) -> _T:
     """The only element."""
     (value,) = values
     return value
-
-
-def always(value: Any) -> Callable[[], Awaitable[Any]]:
-    """An asynchronous function that returns the same whenever it is asked."""
-
-    async def answer() -> Any:
-        return value
-
-    return answer

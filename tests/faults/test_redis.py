@@ -5,12 +5,10 @@ import signal
 
 import pytest
 
-from tapewire.services.shard_owner import ShardOwner
 from tests.conftest import StartRedis
 from tests.faults.day import Day, candles, without
 from tests.faults.system import (
     RealServers,
-    System,
     beside_the_traffic,
     only,
     running,
@@ -21,21 +19,6 @@ from tests.servers import RedisServer
 
 DAY = Day(12_000)
 RATE = "4000/s"
-
-
-def owner_of(system: System) -> ShardOwner:
-    """Whoever owns the only shard now."""
-    return only([owner for p in system.processors for owner in p._owners.values()])
-
-
-def folded_in_memory(system: System) -> int:
-    return owner_of(system).state.totals.events
-
-
-async def more(system: System, events: int) -> None:
-    """Wait until the owner has folded so many events more."""
-    goal = folded_in_memory(system) + events
-    await until(lambda: folded_in_memory(system) >= goal)
 
 
 @pytest.fixture
@@ -55,15 +38,15 @@ async def test_a_restart_with_its_data_costs_nothing_and_changes_no_owner(
         await until(lambda: system.taken_in() > 3_000)
         before = await system.place()
         await beside_the_traffic(redis.kill)
-        await more(system, 2_000)
+        await system.fold_more(2_000)
         assert not system.processors[0].report().healthy
         await beside_the_traffic(redis.start)
-        await more(system, 1_000)
+        await system.fold_more(1_000)
         assert system.processors[0].report().healthy
         books = await system.end()
         assert (await system.place()).owner == before.owner
-        assert owner_of(system).cache_failures > 0
-        assert owner_of(system).state.refusals.duplicates == 0
+        assert system.owner().cache_failures > 0
+        assert system.owner().state.refusals.duplicates == 0
     assert (books.taken_in, books.folded, books.lost) == (12_000, 12_000, 0)
     assert books.gaps == []
     assert books.rows == await undisturbed(DAY)
@@ -77,11 +60,11 @@ async def test_a_restart_without_its_data_gets_everything_written_again(
         await until(lambda: system.taken_in() > 3_000)
         before = await system.place()
         await beside_the_traffic(redis.kill)
-        await more(system, 2_000)
+        await system.fold_more(2_000)
         await beside_the_traffic(lambda: redis.start(wipe=True))
         books = await system.end()
         assert (await system.place()).owner > before.owner
-        assert owner_of(system).state.refusals.duplicates == 0
+        assert system.owner().state.refusals.duplicates == 0
         assert only(system.processors).report().detail["takeovers"] == {"trades.0": 1}
     assert (books.taken_in, books.folded, books.lost) == (12_000, 12_000, 0)
     assert books.rows == await undisturbed(DAY)
@@ -93,7 +76,7 @@ async def test_gaps_told_before_the_data_was_lost_are_told_again(
 ) -> None:
     async with running(DAY, servers, speed=RATE, faults=("drop@3000",)) as system:
         await until(lambda: system.client.statistics.reconnects == 1)
-        await more(system, 1_000)
+        await system.fold_more(1_000)
         gap = only(await system.gaps())
         await beside_the_traffic(redis.kill)
         await beside_the_traffic(lambda: redis.start(wipe=True))
@@ -108,7 +91,7 @@ async def test_a_frozen_redis_does_not_stop_the_folding_at_the_prefetch_bound(
     async with running(DAY, servers, speed=RATE, prefetch=20) as system:
         await until(lambda: system.taken_in() > 2_000)
         os.kill(redis.pid, signal.SIGSTOP)
-        await more(system, 4_000)
+        await system.fold_more(4_000)
         os.kill(redis.pid, signal.SIGCONT)
         books = await system.end()
     assert (books.taken_in, books.folded, books.lost) == (12_000, 12_000, 0)
@@ -122,9 +105,9 @@ async def test_an_empty_and_full_redis_is_waited_for(
         await until(lambda: system.taken_in() > 3_000)
         wiped_and_full = "EVAL \"redis.call('FLUSHALL')\" 0\r\nCONFIG SET maxmemory 1"
         assert redis.call(f"MULTI\r\n{wiped_and_full}\r\nEXEC").startswith(b"+OK")
-        failures = owner_of(system).cache_failures
-        await until(lambda: owner_of(system).cache_failures > failures + 2)
-        await more(system, 1_000)
+        failures = system.owner().cache_failures
+        await until(lambda: system.owner().cache_failures > failures + 2)
+        await system.fold_more(1_000)
         assert redis.call("CONFIG SET maxmemory 0") == b"+OK\r\n"
         books = await system.end()
     assert (books.taken_in, books.folded, books.lost) == (12_000, 12_000, 0)
@@ -137,7 +120,7 @@ async def test_an_owner_that_dies_while_redis_is_away_leaves_a_located_gap(
     async with running(DAY, servers, speed=RATE, prefetch=20) as system:
         await until(lambda: system.taken_in() > 3_000)
         await beside_the_traffic(redis.kill)
-        await more(system, 4_000)
+        await system.fold_more(4_000)
         await only(system.processors).stop()
         system.processors.clear()
         await beside_the_traffic(redis.start)
