@@ -8,7 +8,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from tapewire import __version__
-from tapewire.cli import candles, capture, config, dump, quote, replay, run, simulate, status, top
+from tapewire.cli import (
+    candles,
+    capture,
+    config,
+    dump,
+    quote,
+    replay,
+    run,
+    simulate,
+    status,
+    top,
+    up,
+)
 from tapewire.cli.errors import FAILED, INTERRUPTED, report
 from tapewire.runtime.parent import watch_parent
 
@@ -20,7 +32,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.command("up")(up.up)
 app.command("run")(run.run)
+app.command("core", hidden=True)(run.core)
 app.command("simulate")(simulate.simulate)
 app.command("replay")(replay.replay)
 app.command("candles")(candles.candles)

@@ -79,10 +79,8 @@ class Together:
         raise ValueError(f"unknown command {name!r}; send it to listener, processor or reference")
 
 
-def core() -> None:
-    """Run the data path in this process over the embedded server (``tapewire up`` does)."""
-    import typer
-
+def run_core() -> int:
+    """Run the data path in this process until asked to end; the exit code."""
     settings = load_for_service({}, service="core", instance="0").settings
 
     async def make(stack: AsyncExitStack, alongside: Alongside) -> Service:
@@ -90,7 +88,7 @@ def core() -> None:
 
     deadlines = Deadlines.within(settings.tapewire_drain_s)
     service = Composed("core", "0", compose.wall_ms(), make)
-    raise typer.Exit(run_service(service, deadlines=deadlines, explain=explain))
+    return run_service(service, deadlines=deadlines, explain=explain)
 
 
 async def _make(settings: Settings, stack: AsyncExitStack, alongside: Alongside) -> Service:

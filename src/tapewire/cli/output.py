@@ -171,8 +171,9 @@ def table(rows: Iterable[Any], columns: Sequence[Column], title: str = "") -> "T
 
 
 def json_line(row: Any) -> str:
-    """One object, one line."""
-    return msgspec.json.encode(row).decode() + "\n"
+    """One object, one line; also for rows that the store packs as arrays."""
+    whole = fields_of(row) if isinstance(row, Struct) else row
+    return msgspec.json.encode(whole).decode() + "\n"
 
 
 def value_of(row: Any, field: str) -> Any:

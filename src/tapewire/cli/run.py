@@ -19,11 +19,12 @@ from tapewire.cli.options import (
 
 
 class Part(StrEnum):
-    """The services of the data path."""
+    """The services."""
 
     LISTENER = "listener"
     PROCESSOR = "processor"
     REFERENCE = "reference"
+    CONTROL = "control"
 
 
 Capture = Annotated[
@@ -69,3 +70,10 @@ def run(
     )
     code = services.run_processors(plan, provider) if plan.is_many else services.run_one(plan)
     raise typer.Exit(code)
+
+
+def core() -> None:
+    """Run the data path in one process over the embedded server; ``tapewire up`` does."""
+    from tapewire.cli.core import run_core
+
+    raise typer.Exit(run_core())

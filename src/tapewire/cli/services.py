@@ -38,6 +38,10 @@ UP_MS: Final = 5_000
 """How long a processor has been up before it is given its own shards back."""
 
 
+_SERVE_THEMSELVES: Final = frozenset({"control"})
+"""Services whose health is on the port that they serve anyway."""
+
+
 class Plan(Struct, frozen=True):
     """One ``tapewire run``: which service, which of its instances, how it is wired."""
 
@@ -88,7 +92,7 @@ class Plan(Struct, frozen=True):
     @property
     def address(self) -> HttpAddress | None:
         """Where health and metrics listen; None when they are off."""
-        if not self.http:
+        if not self.http or self.service in _SERVE_THEMSELVES:
             return None
         settings = self.settings
         setting = HTTP_PORTS[self.service].upper()
@@ -194,6 +198,12 @@ async def _make_reference(plan: Plan, stack: AsyncExitStack, _: Alongside) -> Se
     )
 
 
+async def _make_control(plan: Plan, stack: AsyncExitStack, alongside: Alongside) -> Service:
+    from tapewire.cli.control_parts import make_control
+
+    return await make_control(plan.settings, stack, alongside)
+
+
 async def homes_up(registry: RedisRegistry, now_ms: int | None = None) -> Collection[int]:
     """Indices of the processors that have been healthy for five seconds."""
     now_ms = compose.wall_ms() if now_ms is None else now_ms
@@ -216,4 +226,5 @@ _MAKERS: Final[Mapping[str, Callable[[Plan, AsyncExitStack, Alongside], Awaitabl
     "listener": _make_listener,
     "processor": _make_processor,
     "reference": _make_reference,
+    "control": _make_control,
 }
