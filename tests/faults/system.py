@@ -34,7 +34,7 @@ from tapewire.providers.massive.protocol import (
 )
 from tapewire.queues.arguments import QueueLayout
 from tapewire.queues.memory import MemoryBroker, MemoryQueue
-from tapewire.queues.queue import Queue
+from tapewire.queues.queue import OutboxStatistics, Queue
 from tapewire.queues.rabbitmq import OUTBOX_BYTES, RabbitQueue
 from tapewire.runtime.lease import Lease, LocalLease
 from tapewire.services.analysis import Analysis
@@ -236,6 +236,11 @@ class System:
         await processor.start()
         self.processors.append(processor)
         return processor
+
+    @property
+    def outbox(self) -> OutboxStatistics:
+        """What the listener published, and what became of it."""
+        return self.listener._queue.statistics
 
     # -- its books
 
