@@ -62,3 +62,18 @@ async def test_a_wait_that_we_cancelled_is_cancelled() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_cancellation_that_comes_together_with_the_answer_is_not_forgotten() -> None:
+    answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def ask() -> str:
+        with answers(ADDRESS):
+            return await asyncio.wait_for(answer, 10)
+
+    task = asyncio.ensure_future(ask())
+    await asyncio.sleep(0)
+    answer.set_result("here")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -86,18 +86,23 @@ def answers(address: BrokerAddress) -> Iterator[None]:
     """Turn whatever ends a conversation with the broker into a QueueError.
 
     ``aiormq`` cancels those who wait on a connection that ends; for a task that nobody asked
-    to stop this is a failure like the others.
+    to stop this is a failure like the others. The other way round, its ``wait_for`` forgets a
+    cancellation that arrives together with the answer (Python 3.11): that is caught up here,
+    or who cancelled would wait for ever.
     """
+    task = asyncio.current_task()
+    cancelled_before = task.cancelling() if task else 0
     try:
         yield
     except FAILURES as error:
         raise unusable(address, error) from error
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
         ended = aiormq.ConnectionClosed(None, "the connection ended before the answer")
         raise unusable(address, ended) from error
+    if task and task.cancelling() > cancelled_before:
+        raise asyncio.CancelledError
 
 
 async def connect(address: BrokerAddress, name: str) -> aiormq.Connection:
