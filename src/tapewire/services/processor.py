@@ -167,12 +167,13 @@ class MassiveDataProcessor:
         """Hand every shard over, and stop standing by for the others."""
         self._state = State.DRAINING
         self._draining.set()
-        for shard in list(self._owners):
-            await self.hand_over(shard)
-        for shard, consumer in list(self._consumers.items()):
-            if shard not in self._owners:
-                await consumer.close()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while holding := [task for task in self._tasks if not task.done()]:
+            for shard, consumer in list(self._consumers.items()):
+                if shard in self._owners:  # others that drain may just have made it ours
+                    await self.hand_over(shard)
+                else:
+                    await consumer.close()
+            await asyncio.wait(holding, timeout=0.01)
 
     async def stop(self) -> None:
         """Close everything."""

@@ -165,12 +165,12 @@ class ShardOwner:
         """
         waiting = self._taken_tag - self._acknowledged_tag
         if self.cache_gone and waiting >= self._options.prefetch - 1:
-            await self._acknowledge(self._acknowledged_tag + waiting // 2)
+            await self._acknowledge(self._acknowledged_tag + (waiting + 1) // 2)
 
     async def _acknowledge(self, up_to: int) -> None:
         if up_to > self._acknowledged_tag:
+            self._acknowledged_tag = up_to  # first: two tasks may acknowledge
             await self._consumer.acknowledge(up_to)
-            self._acknowledged_tag = up_to
 
     async def _flush_regularly(self) -> None:
         while not self._leaving.is_set():
