@@ -108,8 +108,11 @@ class Setup:
     """How a system is built. ``speed`` ``max`` waits for the listener, ``N/s`` does not."""
 
     speed: str = "max"
+    once: bool = True
     shards: int = 1
     processors: int = 1
+    started: tuple[int, ...] | None = None
+    """Which processors run from the beginning; None for all of them."""
     prefetch: int = 500
     ttl_ms: int | None = None
     outbox_bytes: int = OUTBOX_BYTES
@@ -162,7 +165,7 @@ class System:
         self.simulator = MassiveSimulator(
             [day],
             speed=setup.speed,
-            once=True,
+            once=setup.once,
             account=setup.account,
             faults=setup.faults,
             max_frame_events=setup.max_frame_events,
@@ -358,7 +361,8 @@ async def running(
         stack.push_async_callback(system.cache.close)
         await system.simulator.start()
         stack.push_async_callback(system.simulator.stop)
-        for index in range(system.setup.processors):
+        started = system.setup.started
+        for index in range(system.setup.processors) if started is None else started:
             await system.start_processor(index)
         system.listener = await system.start_listener(lease)
         yield system

@@ -111,7 +111,6 @@ class MassiveDataProcessor:
                 _log.warning("%s: %s", shard.name, errors.exceptions[0])
             except* Fenced as errors:
                 _log.warning("%s: %s; memory dropped", shard.name, errors.exceptions[0])
-            self._forget(shard)
             await self._pause(pause_s)
 
     async def _pause(self, seconds: float) -> None:
@@ -135,11 +134,13 @@ class MassiveDataProcessor:
             await owner.run(first, self._references)
         finally:
             await consumer.close()
+            self._forget(shard)
 
     def _forget(self, shard: Shard) -> None:
         owner = self._owners.pop(shard, None)
         if owner:
             self._folded_before += owner.state.folded
+            owner.closed.set()
         self._consumers.pop(shard, None)
 
     def refer(self, references: Sequence[Reference]) -> None:
@@ -148,10 +149,14 @@ class MassiveDataProcessor:
             owner.state.refer(references)
 
     async def hand_over(self, shard: Shard) -> None:
-        """Flush, acknowledge, close the channel: another processor takes the shard at once."""
+        """Flush, acknowledge, close the channel: another processor takes the shard at once.
+
+        Returns when the channel has closed.
+        """
         owner = self._owners.get(shard)
         if owner:
             await owner.leave()
+            await owner.closed.wait()
 
     async def _give_back(self) -> None:
         """Hand shards over whose own processor has been up for a while."""

@@ -74,6 +74,8 @@ class ShardOwner:
         self._acknowledged_tag = 0
         self._unflushed = False
         self.cache_gone = False
+        self.closed = asyncio.Event()
+        """Set by whoever runs it, when the channel has closed."""
         self._leaving = asyncio.Event()
         self._left = asyncio.Event()
         self._folding: asyncio.Task[None] | None = None
