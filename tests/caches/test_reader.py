@@ -71,8 +71,11 @@ async def test_the_dates_with_candles(reader: WidgetReader) -> None:
     assert await reader.candle_dates("AIG", interval="5m") == []
 
 
-async def test_gaps_of_all_shards(reader: WidgetReader) -> None:
-    assert len(await reader.gaps()) == 2 * len(SYMBOLS) - 1
+async def test_gaps_of_all_shards_each_once(reader: WidgetReader) -> None:
+    gaps = await reader.gaps()
+    assert {gap.shard for gap in gaps} == set(await reader.shards())
+    assert {gap.from_ms for gap in gaps} == {MONDAY_MS, TUESDAY_MS}
+    assert len(gaps) == len({(gap.shard, gap.from_ms) for gap in gaps})
 
 
 async def test_a_dump_is_sorted_and_plain(reader: WidgetReader) -> None:
