@@ -12,6 +12,7 @@ from typing import Final
 import aiohttp
 from msgspec import Struct
 
+from tapewire.caches.cache import CacheUnavailable
 from tapewire.caches.connection import Link
 from tapewire.caches.lease import RedisLease
 from tapewire.caches.reference import ReferenceCache, keep_following
@@ -20,6 +21,7 @@ from tapewire.cli import compose
 from tapewire.cli.capture import open_capture
 from tapewire.cli.composed import Alongside, Composed, Make
 from tapewire.cli.errors import explain
+from tapewire.cli.known_references import KnownReferences
 from tapewire.runtime.health import HttpAddress
 from tapewire.runtime.process_manager import (
     ManagedWorkers,
@@ -28,6 +30,7 @@ from tapewire.runtime.process_manager import (
     WorkerSpec,
     tapewire_command,
 )
+from tapewire.runtime.registry import Registry
 from tapewire.runtime.runner import Deadlines, run_service
 from tapewire.runtime.service import Service, UsageError
 from tapewire.runtime.settings import HTTP_PORTS, Settings
@@ -174,16 +177,18 @@ async def _make_processor(plan: Plan, stack: AsyncExitStack, alongside: Alongsid
         await references.position()
     with compose.reaching("rabbitmq_url"):
         await queue.start()
+    known = KnownReferences()
     processor = compose.build_processor(
         settings,
         wiring,
         queue,
         cache,
-        references,
+        known,
         index=plan.index or 0,
         homes_up=partial(homes_up, registry),
     )
-    alongside.run(keep_following(references, processor.refer), "reference rows")
+    known.refer = processor.refer
+    alongside.run(keep_following(references, known.take), "reference rows")
     return processor
 
 
@@ -204,12 +209,19 @@ async def _make_control(plan: Plan, stack: AsyncExitStack, alongside: Alongside)
     return await make_control(plan.settings, stack, alongside)
 
 
-async def homes_up(registry: RedisRegistry, now_ms: int | None = None) -> Collection[int]:
-    """Indices of the processors that have been healthy for five seconds."""
+async def homes_up(registry: Registry, now_ms: int | None = None) -> Collection[int]:
+    """Indices of the processors that have been healthy for five seconds.
+
+    Nobody's, while the registry does not answer: shards then stay where they are.
+    """
     now_ms = compose.wall_ms() if now_ms is None else now_ms
+    try:
+        reports = await registry.reports()
+    except CacheUnavailable:
+        return ()  # the process's own heartbeats count and log this outage
     return {
         int(report.instance)
-        for report in await registry.reports()
+        for report in reports
         if report.service == "processor"
         and report.healthy
         and now_ms - report.since_ms >= UP_MS
