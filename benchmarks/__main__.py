@@ -20,7 +20,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[Plan], Iterator[Row]]]] = {
     "rabbitmq": rabbitmq.run,
 }
 
-USAGE, MISSING = 2, 4
+USAGE, MISSING, INTERRUPTED = 2, 4, 130
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -49,12 +49,14 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="tapewire-bench-") as folder:
         try:
             return measure(options, Path(folder))
-        except (FramesError, CaptureError, OSError) as error:
+        except (FramesError, CaptureError, FileNotFoundError) as error:
             say(f"benchmarks: {error}")
             return USAGE
         except ServerError as error:
             say(f"benchmarks: {error}")
             return MISSING
+        except KeyboardInterrupt:
+            return INTERRUPTED
 
 
 def measure(options: argparse.Namespace, folder: Path) -> int:

@@ -105,12 +105,15 @@ def peak_row(plan: Plan, redis: RedisServer) -> Row:
     say(f"fold: {described(plan.recording, peak)}")
     bodies = bodies_of(peak.frames())
     closes = previous_closes(peak)
-    timings = [timed(bodies, redis, references(peak, closes)) for _ in plan.counted("fold")]
-    wrong = answers.differences(redis.url, expected_of(peak, closes))
-    complain("fold", wrong)
-    speed = machine.median([timing.rate for timing in timings])
+    expected, rows = expected_of(peak, closes), references(peak, closes)
+    timings, wrong = [], []
+    for _ in plan.counted("fold"):
+        timings.append(timed(bodies, redis, rows))
+        wrong += answers.differences(redis.url, expected)
     tell("fold", timings, rate)
-    return Row.of(NAME, "events_per_second", speed, reference_rate(plan, bodies), wrong)
+    complain("fold", wrong)
+    reference = reference_rate(plan, bodies)
+    return Row.of(NAME, "events_per_second", middle(timings), reference, wrong)
 
 
 def calibrate(plan: Plan, redis: RedisServer) -> float:
@@ -129,12 +132,19 @@ def replay_row(plan: Plan, redis: RedisServer) -> Row:
     recording = plan.recording
     say(f"fold: {recording.label} as they are")
     bodies = bodies_of(recording.frames)
-    timings = [timed(bodies, redis, (), live=False) for _ in plan.counted("fold, replay")]
-    wrong = answers.differences(redis.url, recorded_day.expected(recording))
+    expected = recorded_day.expected(recording)
+    timings, wrong = [], []
+    for _ in plan.counted("fold, replay"):
+        timings.append(timed(bodies, redis, (), live=False))
+        wrong += answers.differences(redis.url, expected)
     complain("fold, replay", wrong)
-    speed = machine.median([timing.rate for timing in timings])
     reference = reference_rate(plan, bodies)
-    return Row.of(NAME, "replay_events_per_second", speed, reference, wrong)
+    return Row.of(NAME, "replay_events_per_second", middle(timings), reference, wrong)
+
+
+def middle(timings: Sequence[Timing]) -> float:
+    """The median rate of the runs, in events a second."""
+    return machine.median([timing.rate for timing in timings])
 
 
 def reference_rate(plan: Plan, bodies: Sequence[bytes]) -> float:
@@ -224,9 +234,8 @@ def described(recording: Recording, peak: Peak) -> str:
 
 def tell(name: str, timings: Sequence[Timing], events_per_second: float) -> None:
     """Say how event time ran, so that nobody has to believe it."""
-    middle = machine.median([timing.rate for timing in timings])
     shortest = min(timing.seconds for timing in timings)
     say(
-        f"{name}: {middle / events_per_second:.2f} cuts a second of wall time;"
+        f"{name}: {middle(timings) / events_per_second:.2f} cuts a second of wall time;"
         f" the shortest run took {shortest:.1f} s"
     )

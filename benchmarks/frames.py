@@ -20,6 +20,7 @@ from tests.generated_day import write_generated_day
 
 DATE: Final = "2013-10-07"
 FRAME_EVENTS: Final = 100
+MIN_MS, MAX_MS = 946_684_800_000, 4_102_444_800_000  # 2000 to 2100
 PROJECT: Final = Path(__file__).resolve().parent.parent
 
 
@@ -109,7 +110,8 @@ def _spans(text: str) -> Sequence[tuple[int, int]]:
         _, end = _read_one(text, at)
         spans.append((at, end))
         at = _after_blanks(text, end)
-        at = _skip(text, at, ",") if text.startswith(",", at) else at
+        if not text.startswith("]", at):
+            at = _skip(text, at, ",")
     return spans
 
 
@@ -133,6 +135,7 @@ def is_trade(event: Any) -> bool:
         and event.get("ev") == "T"
         and isinstance(event.get("sym"), str)
         and isinstance(event.get("t"), int)
+        and MIN_MS <= event["t"] < MAX_MS
         and isinstance(event.get("s"), int | float)
         and isinstance(event.get("p"), int | float)
         and event["p"] > 0

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from tests.servers import RABBITMQ_BINARIES, REDIS_BINARIES, ServerError, find_binary
+from tests.servers import REDIS_BINARIES, ServerError, find_binary
 
 _T = TypeVar("_T")
 
@@ -50,15 +50,6 @@ def redis_version() -> str:
     return " ".join(said.stdout.split()[:3])
 
 
-def has_rabbitmq() -> bool:
-    """Whether a broker can be started here."""
-    try:
-        find_binary(RABBITMQ_BINARIES, "RabbitMQ")
-    except ServerError:
-        return False
-    return True
-
-
 def cores() -> list[int]:
     """The cores that this process may use; empty where the system does not say."""
     return sorted(os.sched_getaffinity(0)) if CAN_PIN else []
@@ -79,10 +70,18 @@ def on_core(which: int) -> Iterator[None]:
 
 
 def run_on_loop(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-    """Run a coroutine on uvloop, as the services do, with the heap swept first."""
+    """Run a coroutine on uvloop, as the services do.
+
+    The benchmark's own data are hidden from the garbage collector meanwhile: a service does
+    not carry its input and its oracle along.
+    """
     gc.collect()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(work())
+    gc.freeze()
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(work())
+    finally:
+        gc.unfreeze()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

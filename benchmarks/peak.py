@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from benchmarks.frames import Recording, framed, is_trade
+from benchmarks.frames import FramesError, Recording, framed, is_trade
 from benchmarks.oracle import NEW_YORK
 
 TICKERS: Final = 1_000
@@ -73,7 +73,10 @@ def clone_name(symbol: str, k: int) -> str:
 
 
 def make_peak(recording: Recording, events: int, events_per_second: float) -> Peak:
-    """About ``events`` events; fewer where the recording has fewer trades than that takes."""
+    """About ``events`` events; fewer where the recording has fewer trades than that takes.
+
+    Raises FramesError when it has none.
+    """
     clones = max(1, TICKERS // max(1, len(_tickers(recording))))
     trades = _trades(recording)
     start_ms = 0.0
@@ -86,6 +89,10 @@ def make_peak(recording: Recording, events: int, events_per_second: float) -> Pe
         originals.append(Original(stamped, {**trade, "t": at_ms}))
         if len(originals) * clones >= events:
             break
+    if not originals:
+        raise FramesError(
+            f"{recording.label}: there is no trade in them; expected events of type T"
+        )
     return Peak(originals, clones, events_per_second)
 
 

@@ -8,17 +8,19 @@ first frame offered to the moment at which a reader finds the last row in Redis.
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import redis
 
-from benchmarks import answers, machine
+from benchmarks import answers
 from benchmarks.batches import bodies_of
 from benchmarks.fold import (
     Timing,
     described,
     expected_of,
+    middle,
     previous_closes,
     reference_rate,
     references,
@@ -36,30 +38,32 @@ POLL_S: Final = 0.01
 GIVE_UP_S: Final = 120.0
 
 
+@dataclass(frozen=True)
 class Servers:
-    """The broker and the Redis of one benchmark."""
+    """The broker, the Redis, and a folder for what the feeder reads."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.rabbit = RabbitServer(folder / "rabbitmq")
-        self.redis = RedisServer(folder / "redis")
+    rabbit: RabbitServer
+    redis: RedisServer
+    folder: Path
 
-    @contextmanager
-    def running(self) -> Iterator["Servers"]:
-        """Start both, stop both."""
-        with ExitStack() as stack:
-            stack.callback(self.rabbit.close)
-            self.rabbit.start()
-            stack.callback(self.redis.stop)
-            self.redis.start()
-            say(f"RabbitMQ {self.rabbit.evaluate('rabbit_misc:version().')}")
-            yield self
+
+@contextmanager
+def running(folder: Path) -> Iterator[Servers]:
+    """Start both servers below ``folder``; stop them at the end."""
+    servers = Servers(RabbitServer(folder / "rabbitmq"), RedisServer(folder / "redis"), folder)
+    with ExitStack() as stack:
+        stack.callback(servers.rabbit.close)
+        servers.rabbit.start()
+        stack.callback(servers.redis.stop)
+        servers.redis.start()
+        version = servers.rabbit.evaluate("rabbit_misc:version().").strip('"')
+        say(f"RabbitMQ {version}")
+        yield servers
 
 
 def run(plan: Plan) -> Iterator[Row]:
     """One row."""
-    with Servers(plan.folder / "rabbitmq-benchmark").running() as servers:
+    with running(plan.folder / "rabbitmq-benchmark") as servers:
         yield row(plan, servers)
 
 
@@ -76,11 +80,10 @@ def row(plan: Plan, servers: Servers) -> Row:
     for _ in plan.counted(NAME):
         timings.append(through(servers, peak))
         wrong += answers.differences(servers.redis.url, expected)
-    complain(NAME, wrong)
     tell(NAME, timings, rate)
-    speed = machine.median([timing.rate for timing in timings])
+    complain(NAME, wrong)
     reference = reference_rate(plan, bodies_of(peak.frames()))
-    return Row.of(NAME, "events_per_second", speed, reference, wrong)
+    return Row.of(NAME, "events_per_second", middle(timings), reference, wrong)
 
 
 def through(servers: Servers, peak: Peak) -> Timing:

@@ -13,8 +13,10 @@ from tests.oracles import recorded
 def expected(recording: Recording) -> Answers:
     """Every candle and quote record of the recording."""
     if recording.lean is None:
-        events = map(json.loads, recording.events())
-        return of_trades(event for event in events if is_trade(event))
+        events = [json.loads(text) for text in recording.events()]
+        answers = of_trades(event for event in events if is_trade(event))
+        answers.events = sum(isinstance(one, dict) and one.get("ev") == "T" for one in events)
+        return answers
     answers = Answers(0, DATE, {}, {})
     for symbol in recorded.SYMBOLS:
         trades = recorded.trades(recording.lean, symbol, DATE)

@@ -1,0 +1,1 @@
+"""The benchmarks on a few events: what they feed, what they expect, what they notice."""
