@@ -281,6 +281,13 @@ class TestGaps:
         market.show(trade("IBM", 20.0, at="09:31:40"), clock("09:31:41"))
         assert market.candle("IBM", "09:31").gap
 
+    def test_the_mark_outlives_a_second_restart(self, market: Market) -> None:
+        market.show(trade("AAPL", 100.0, at="09:31:10"), gap("09:31:11", "09:31:12"))
+        market.restart().show(clock("09:31:20"))
+        market.restart().show(trade("IBM", 20.0, at="09:31:40"), clock("09:31:41"))
+        assert market.candle("IBM", "09:31").gap
+        assert market.quote("IBM").gap
+
     def test_a_gap_over_the_day_turn_outlives_a_restart(self, market: Market) -> None:
         market.show(trade("AAPL", 100.0, at="03:59:30", date=MONDAY))
         lost = gap("03:59:30", "04:00:20", date=MONDAY)

@@ -204,6 +204,18 @@ def test_a_late_trade_counts_for_the_day_and_leaves_the_last_second(market: Mark
     assert row.open == 120.0
 
 
+def test_a_late_trade_joins_the_last_second_of_its_symbol(market: Market) -> None:
+    market.show(
+        trade("AAPL", 100.0, at="09:31:02.1"),
+        trade("IBM", 20.0, at="09:31:05"),
+        trade("AAPL", 104.0, at="09:31:02.9", size=300),
+        clock("09:31:06"),
+    )
+    row = market.quote("AAPL")
+    assert (row.volume, row.vwap, row.high, row.low) == (400, 103.0, 104.0, 100.0)
+    assert (row.average_size, row.start_timestamp) == (200, ms("09:31:02"))
+
+
 def test_out_of_order_within_a_second_the_sequence_decides_the_close(market: Market) -> None:
     market.show(
         trade("AAPL", 101.0, at="09:31:02.500", sequence=7),
