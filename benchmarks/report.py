@@ -34,12 +34,12 @@ class Row(Struct, frozen=True):
 
 
 COLUMNS: Final = (
-    Column("name", "benchmark"),
+    Column("name", "name"),
     Column("metric", "metric"),
     Column("value", "value", Style.COUNT),
     Column("unit", "unit"),
-    Column("reference", "decode only", Style.COUNT),
-    Column("checked", "answers right", Style.FLAG),
+    Column("reference", "reference", Style.COUNT),
+    Column("checked", "checked", Style.FLAG),
 )
 
 

@@ -75,7 +75,7 @@ def folded(small_peak: Peak, redis_server: RedisServer, redis_url: str) -> Answe
 
 def test_every_answer_of_a_peak_is_right(folded: Answers, redis_url: str) -> None:
     assert differences(redis_url, folded) == []
-    assert len(folded.quotes) == len(folded.candles) > 250
+    assert min(len(folded.quotes), len(folded.candles)) > 250
     assert any(len(rows) == 2 for rows in folded.candles.values())
 
 

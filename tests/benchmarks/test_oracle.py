@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.frames import DATE, Recording
-from benchmarks.oracle import board, cloned, of_trades
+from benchmarks.oracle import Values, board, cloned, of_trades
 from benchmarks.recorded_day import expected
 from tests.oracles.recorded import midnight_ms
 
@@ -62,7 +62,7 @@ def test_a_board_ranks_ties_by_symbol_and_lists_500() -> None:
 
 
 def test_a_board_lists_nobody_without_a_score() -> None:
-    quotes = {"A": {"pct_change": None}, "B": {"pct_change": 0.0}}
+    quotes: dict[str, Values] = {"A": {"pct_change": None}, "B": {"pct_change": 0.0}}
     assert board(quotes, "pct_change") == {"B": 0.0}
     volumes = {"A": {"accumulated_volume": 0}, "B": {"accumulated_volume": 1}}
     assert board(volumes, "accumulated_volume") == {"B": 1}
