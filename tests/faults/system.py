@@ -109,6 +109,8 @@ class Setup:
 
     speed: str = "max"
     once: bool = True
+    listens: bool = True
+    """Whether the listener runs from the beginning."""
     shards: int = 1
     processors: int = 1
     started: tuple[int, ...] | None = None
@@ -364,7 +366,8 @@ async def running(
         started = system.setup.started
         for index in range(system.setup.processors) if started is None else started:
             await system.start_processor(index)
-        system.listener = await system.start_listener(lease)
+        if system.setup.listens:
+            system.listener = await system.start_listener(lease)
         yield system
 
 
