@@ -22,7 +22,7 @@ from tapewire.simulators.massive import MassiveSimulator
 from tests.providers.massive.events import bar, quote, trade
 from tests.providers.massive.provider import Provider, Visit, playing
 from tests.simulators.client import running, until
-from tests.simulators.tape import Tape
+from tests.simulators.tape import START_MS, Tape
 
 TRADES = Shard(Stream.TRADES, 0)
 QUICK = ClientBounds(idle_s=0.5, backoff_base_s=0.02, close_timeout_s=0.2)
@@ -355,6 +355,20 @@ async def test_capture_gets_every_frame_as_it_came() -> None:
     assert len(capture.frames) == desk.detail("frames")
     assert sum(map(len, capture.frames)) == desk.detail("bytes")
     assert b"Connected Successfully" in capture.frames[0]
+
+
+async def test_a_listener_that_lingers_tells_the_end_until_it_is_drained() -> None:
+    simulator = MassiveSimulator([Tape(1000)], speed="max", once=True)
+    async with running(simulator):
+        bounds = ListenerBounds(heartbeat_s=0.02)
+        desk = Desk(f"{simulator.ws_url}/stocks", linger=True, bounds=bounds)
+        async with listening(desk):
+            await until(lambda: desk.queue.statistics.confirmed_batches > 20)
+            await desk.listener.drain()
+    endings = [batch for batch in await desk.batches() if batch.ending]
+    assert len(endings) > 2
+    assert {(batch.offset, batch.count) for batch in endings} == {(1000, 0)}
+    assert {batch.newest_ms for batch in endings} == {START_MS + 999}
 
 
 async def test_a_full_disk_ends_the_capture_and_not_the_listening() -> None:

@@ -1,7 +1,9 @@
 """One shard's folding without I/O: positions, gaps, clocks, totals, restarts."""
 
 import pytest
+from msgspec.structs import replace
 
+from tapewire.model.batch import encode_batch
 from tapewire.model.events import Gap
 from tapewire.model.rows import Reference
 from tapewire.model.streams import Shard, Stream
@@ -70,6 +72,26 @@ def test_a_heartbeat_shows_a_loss_and_the_next_event_its_end(owner: Owner) -> No
     assert [(each.events, each.to_ms) for each in owner.gaps[1:]] == [(0, ms("09:33:01"))]
     assert owner.candle("09:33", "IBM").gap
     assert (owner.state.totals.gaps, owner.state.totals.lost) == (1, 1)
+
+
+def test_a_loss_at_the_end_reaches_to_the_newest_event_that_the_producer_had(owner: Owner) -> None:
+    send = owner.producer.deliver
+    owner.take(send(trade("AAPL", 100.0, at="09:31:58")))
+    send(trade("AAPL", 100.0, at="09:40:01"))
+    last = owner.producer.batch(ending=True)
+    owner.take(encode_batch(replace(last, newest_ms=ms("09:40:01"))))
+    owner.flush()
+    assert [(each.from_ms, each.to_ms) for each in owner.gaps] == [(ms("09:31:58"), ms("09:40:01"))]
+
+
+def test_the_end_may_be_told_again(owner: Owner) -> None:
+    owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:31:58"), ending=True))
+    owner.flush()
+    stood = owner.state.second_ms
+    owner.take(owner.producer.deliver(ending=True), owner.producer.deliver(ending=True))
+    owner.flush()
+    assert (owner.state.ended, owner.state.second_ms) == (True, stood)
+    assert owner.candle("09:31").closed
 
 
 def test_a_new_owner_knows_that_a_loss_has_no_end_yet(owner: Owner) -> None:

@@ -174,6 +174,7 @@ def build_listener(
         shards=dict.fromkeys(wiring.streams, settings.tapewire_shards),
         instance=instance,
         lossless=wiring.lossless,
+        linger=wiring.once and capture is None,  # a capture's batches go nowhere
         capture=capture,
     )
 

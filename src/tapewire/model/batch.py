@@ -18,7 +18,8 @@ class Batch(Struct, array_like=True, gc=False, frozen=True):
     number in it. ``received_ns`` is the wall clock when its first frame arrived.
     ``ending`` marks the last batch of a replay; ``interrupted`` one before whose events the
     provider's connection was away, so that nobody knows what was missed. ``trace`` is a W3C
-    ``traceparent``.
+    ``traceparent``. Empty batches tell in ``newest_ms`` the event time of the newest event
+    that the producer took in (any shard's; 0 where it has none): what is lost is not newer.
     """
 
     provider: str
@@ -33,6 +34,7 @@ class Batch(Struct, array_like=True, gc=False, frozen=True):
     ending: bool = False
     trace: str = ""
     interrupted: bool = False
+    newest_ms: int = 0
 
     @property
     def destination(self) -> Shard:

@@ -114,13 +114,13 @@ class Batcher:
             one.interrupted = True
         return before
 
-    def heartbeat(self, now_ns: int) -> list[Batch]:
-        """What is open, then an empty batch for every shard."""
-        return self.flush() + self._empty(now_ns, ending=False)
+    def heartbeat(self, now_ns: int, newest_ms: int = 0) -> list[Batch]:
+        """What is open, then an empty batch for every shard that tells the newest event's time."""
+        return self.flush() + self._empty(now_ns, newest_ms, ending=False)
 
-    def ending(self, now_ns: int) -> list[Batch]:
+    def ending(self, now_ns: int, newest_ms: int = 0) -> list[Batch]:
         """What is open, then the batch that ends a replay for every shard."""
-        return self.flush() + self._empty(now_ns, ending=True)
+        return self.flush() + self._empty(now_ns, newest_ms, ending=True)
 
     @property
     def taken_in(self) -> dict[str, int]:
@@ -133,9 +133,10 @@ class Batcher:
         """Events taken in by shard name in this epoch."""
         return {shard.name: one.offset + one.count for shard, one in self._open.items()}
 
-    def _empty(self, now_ns: int, ending: bool) -> list[Batch]:
+    def _empty(self, now_ns: int, newest_ms: int, ending: bool) -> list[Batch]:
         return [
-            self._batch(shard, one, now_ns, b"", ending=ending) for shard, one in self._open.items()
+            self._batch(shard, one, now_ns, b"", ending, newest_ms)
+            for shard, one in self._open.items()
         ]
 
     def _close_where(self, chosen: Callable[[_Open], bool]) -> list[Batch]:
@@ -157,7 +158,13 @@ class Batcher:
         return batch
 
     def _batch(
-        self, shard: Shard, one: _Open, received_ns: int, payload: bytes, ending: bool = False
+        self,
+        shard: Shard,
+        one: _Open,
+        received_ns: int,
+        payload: bytes,
+        ending: bool = False,
+        newest_ms: int = 0,
     ) -> Batch:
         return Batch(
             provider=self._provider,
@@ -171,4 +178,5 @@ class Batcher:
             payload=payload,
             ending=ending,
             interrupted=one.interrupted and bool(payload),
+            newest_ms=newest_ms,
         )

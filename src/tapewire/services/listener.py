@@ -98,7 +98,9 @@ class MassiveDataListener:
     ``shards`` is the number of shards by stream; ``unknown`` is added with one. Events of a
     stream that is not named are counted and not published. The queue is started and stopped
     by whoever made it. With ``lossless`` (a replay) the socket is not read while a queue is
-    too full, and the end of the source is passed on as a batch with ``ending`` per shard.
+    too full. The end of the source is passed on as a batch with ``ending`` per shard; with
+    ``linger`` again and again until the service is drained, since that batch may expire or
+    be dropped like any other.
     """
 
     name = "listener"
@@ -113,6 +115,7 @@ class MassiveDataListener:
         producer: str = "massive",
         instance: str = "0",
         lossless: bool = False,
+        linger: bool = False,
         capture: Capture | None = None,
         bounds: ListenerBounds | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
@@ -125,6 +128,7 @@ class MassiveDataListener:
         self._lease = lease
         self._instance = instance
         self._lossless = lossless
+        self._linger = linger
         self._capture = capture
         self._bounds = bounds or ListenerBounds()
         self._clock_ns = clock_ns
@@ -196,10 +200,25 @@ class MassiveDataListener:
                 if await self._read():
                     break
             await self._queue.settle()
+            if self._linger:
+                await self._repeat_ending()
         except Exception as error:
             self._enter(State.FAILED, str(error))
             raise
         self._enter(State.STOPPED)
+
+    async def _repeat_ending(self) -> None:
+        """Say with each heartbeat that the source has ended, until nobody need know any more."""
+        while not self._draining.is_set():
+            try:
+                async with asyncio.timeout(self._bounds.heartbeat_s):
+                    await self._draining.wait()
+            except TimeoutError:
+                self._publish(self._batcher.ending(self._clock_ns(), self._newest_ms()))
+
+    def _newest_ms(self) -> int:
+        """Event time of the newest data, 0 before there is any."""
+        return int(newest_ms(self._last_payload) or 0)
 
     async def _acquire(self) -> bool:
         """Stand by until the lease is ours; False when the service is to end instead."""
@@ -240,7 +259,7 @@ class MassiveDataListener:
         finally:
             await self._end_reading(reader, helpers)
         if ended and not self._draining.is_set():
-            self._publish(self._batcher.ending(self._clock_ns()))
+            self._publish(self._batcher.ending(self._clock_ns(), self._newest_ms()))
         return ended
 
     def _helpers(self) -> Iterable[Any]:
@@ -280,7 +299,7 @@ class MassiveDataListener:
         """Once a second an empty batch to every shard: it shows a loss before a silence."""
         while True:
             now_ns = self._clock_ns()
-            self._publish(self._batcher.heartbeat(now_ns))
+            self._publish(self._batcher.heartbeat(now_ns, self._newest_ms()))
             self._rates.update(self._batcher, now_ns)
             await asyncio.sleep(self._bounds.heartbeat_s)
 

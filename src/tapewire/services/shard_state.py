@@ -134,7 +134,7 @@ class ShardState:
             if events:
                 self.totals.newest_ms = max(self.totals.newest_ms, event_ms(events[-1]))
         self._apply([*marks, *events] if marks else events)
-        if batch.ending:
+        if batch.ending and not self.ended:  # it is said again until somebody hears it
             self._apply([Clock(max(self.second_ms, 0), final=True)])
             self.ended = self._ending_unwritten = True
 
@@ -169,10 +169,13 @@ class ShardState:
         return marks
 
     def _gap(self, batch: Batch, missing: Missing, until_ms: int | None) -> Gap:
-        """From the newest event that came (a quiet shard's clock is ahead of it) to the next."""
+        """From the newest event that came (a quiet shard's clock is ahead of it) to the next.
+
+        Where none came yet: to the newest that the producer knows of.
+        """
         from_ms = self.totals.newest_ms
         if until_ms is None:
-            until_ms = self.second_ms
+            until_ms = max(self.second_ms, batch.newest_ms)
         return Gap(
             self.shard.name,
             batch.producer,
