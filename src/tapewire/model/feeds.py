@@ -38,6 +38,9 @@ FEEDS: tuple[Feed, ...] = (
     Feed("candles:{interval}:{symbol}", Kind.STATE, "start_ms", "candles", 4 * DAY_S),
 )
 
+OWN_FEEDS: tuple[Feed, ...] = (Feed("system:status", Kind.STATE, "id", "status", 0),)
+"""Feeds that the widget service makes itself; nothing of them is stored in WDC."""
+
 PRIVATE_TTL_S = 4 * DAY_S
 """Private state lives as long as the rows that it continues."""
 

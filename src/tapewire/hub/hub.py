@@ -1,0 +1,451 @@
+"""The hub: changes of shards in, frames for clients out, one tick after the other.
+
+Everything that changes a row waits for the next tick, so that a tick's number names one
+state of all feeds: ``seq`` of a snapshot, a delta or an answer to ``get`` means the same.
+Nothing here waits or knows the time; ``services/widget_data.py`` does.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from msgspec import Struct
+
+from tapewire.caches.cache import Followed, Place
+from tapewire.caches.reader import CandleHash
+from tapewire.hub.feeds import ANY, Target
+from tapewire.hub.session import Allowance, Bounds, Request, Room, Session, Subscription
+from tapewire.hub.tables import (
+    BoardTable,
+    CandleTable,
+    OneQuote,
+    QuoteTable,
+    Row,
+    StatusTable,
+    Table,
+)
+from tapewire.hub.views import Spec, View, Writer
+from tapewire.hub.writers import EARLIER, V1, EarlierWriter, V1Writer, frames, with_id
+from tapewire.model.events import Gap
+from tapewire.model.feeds import BOARDS
+from tapewire.model.messages import (
+    DEFAULT_RATE_HZ,
+    TICKS_PER_SECOND,
+    Id,
+    Loss,
+    Ok,
+    Since,
+    Status,
+    encode,
+)
+
+SHOWN_LOSSES: Final = 20
+"""Losses that a ``status`` lists, the newest (drop_oldest)."""
+
+LINGER_TICKS: Final = 30 * TICKS_PER_SECOND
+"""How long an empty view is kept for a client that comes back with ``since``."""
+
+LINGERING: Final = 1_000
+"""How many empty views are kept (drop_oldest)."""
+
+BOARD_PUSH_HZ: Final = 1
+"""The earlier dialect gets boards whole, so at the rate at which they are ranked."""
+
+
+class Condition(Struct, frozen=True):
+    """How the feeds are: ``live``, ``stale``, ``closed`` or ``delayed``."""
+
+    state: str = "stale"
+    since_ms: int = 0
+    reason: str = "starting"
+
+
+class Delivery(Struct):
+    """Texts of frames, in order, and everybody who gets exactly these."""
+
+    texts: list[bytes]
+    sessions: list[Session]
+
+
+Outgoing = dict[Session, list[bytes]]
+
+
+class Hub:
+    """Views shared by clients.
+
+    Args:
+        epoch: names this hub process in every snapshot.
+        bounds: what one client may ask.
+    """
+
+    def __init__(self, epoch: str, bounds: Bounds | None = None) -> None:
+        self.epoch = epoch
+        self.bounds = bounds or Bounds()
+        self.counters: Counter[str] = Counter()
+        self.tick_number = 0
+        self.now_ms = 0
+        self.quotes = QuoteTable()
+        self.boards = {name: BoardTable(name, self.quotes) for name in BOARDS}
+        self.services = StatusTable()
+        self.candles: dict[tuple[str, str], CandleTable] = {}
+        self.condition = Condition()
+        self._losses: deque[Loss] = deque(maxlen=SHOWN_LOSSES)
+        self._pending: list[Callable[[], None]] = []
+        self._rooms: dict[Spec, Room] = {}
+        self._earlier = EarlierWriter()
+        self._writers: Mapping[str, Writer] = {V1: V1Writer(epoch), EARLIER: self._earlier}
+        self._status_due: dict[Subscription, None] = {}
+        self._waiting: dict[Session, None] = {}
+
+    # What the store says
+
+    def take(self, entries: Iterable[Followed]) -> None:
+        """Take in change stream entries, in order."""
+        self._pending += [partial(self._apply, entry) for entry in entries]
+
+    def reset(self) -> None:
+        """Begin anew: what is taken in next has nothing to do with what came before."""
+        self._pending = [self._clear]
+
+    def load(
+        self,
+        table: CandleTable,
+        places: Mapping[str, Place],
+        found: Sequence[tuple[CandleHash, Iterable[bytes]]],
+    ) -> None:
+        """Give a table of candles what was read for it."""
+        self._pending.append(partial(table.load, places, found))
+
+    def show_services(self, rows: Sequence[Row]) -> None:
+        """Show what the registry lists, in the order of ``StatusTable.fields``."""
+        self._pending.append(partial(self.services.put, rows))
+
+    def wanted(self) -> list[CandleTable]:
+        """Tables that somebody asked for and that have to be read."""
+        return [table for table in self.candles.values() if not table.ready]
+
+    def set_condition(self, condition: Condition) -> None:
+        """Say how the feeds are; clients are told at the next tick."""
+        if condition != self.condition:
+            self.condition = condition
+            self._tell_status()
+
+    def _tell_status(self) -> None:
+        for room in self._rooms.values():
+            if room.view.spec.dialect == V1:
+                self._status_due.update(room.group)
+                self._status_due.update(room.behind)
+
+    def _clear(self) -> None:
+        self.quotes.clear()
+        self._losses.clear()
+        for board in self.boards.values():
+            board.clear()
+        for table in self.candles.values():
+            table.unload()
+
+    def _apply(self, entry: Followed) -> None:
+        changes = entry.changes
+        for name, rows in changes.rows.items():
+            family, _, rest = name.partition(":")
+            if family == "quote":
+                self.quotes.put(entry.shard, rest, rows)
+            elif family == "candles" and self.candles:
+                self._put_candles(entry, CandleHash.parse(name), rows)
+        for name, gone in changes.removed.items():
+            family, _, rest = name.partition(":")
+            if family == "quote":
+                self.quotes.remove(entry.shard, rest, gone)
+        for name, change in changes.boards.items():
+            board, _, date = name.rpartition(":")
+            if board in self.boards:
+                self.boards[board].put(entry.shard, date, change)
+        if changes.gaps:
+            self._lose(changes.gaps)
+
+    def _put_candles(self, entry: Followed, name: CandleHash, rows: Mapping[str, bytes]) -> None:
+        for interval in (name.interval, ANY):
+            for symbol in (name.symbol, ANY):
+                table = self.candles.get((interval, symbol))
+                if table is not None:
+                    table.put(entry.shard, entry.place, name, rows)
+
+    def _lose(self, gaps: Iterable[Gap]) -> None:
+        for gap in gaps:
+            self._losses.append(Loss(gap.shard, gap.from_ms, gap.to_ms, gap.events))
+        self._tell_status()
+
+    # What clients ask
+
+    def connect(self, dialect: str, now_ms: float, peer: Any = None) -> Session:
+        """A client came; ``dialect`` is the subprotocol, empty for the earlier one."""
+        bounds = self.bounds
+        allowance = Allowance(bounds.messages_per_minute, bounds.message_burst, now_ms)
+        return Session(dialect, allowance, peer)
+
+    def disconnect(self, session: Session) -> None:
+        """A client is gone."""
+        for feed in list(session.subscriptions):
+            self.unsubscribe(session, feed)
+        self._waiting.pop(session, None)
+
+    def subscribe(
+        self,
+        session: Session,
+        target: Target,
+        *,
+        fields: Sequence[str] | None = None,
+        limit: int | None = None,
+        rate_hz: int = DEFAULT_RATE_HZ,
+        since: Since | None = None,
+        id_: Id | None = None,
+    ) -> None:
+        """Put a client into a view; replaces its subscription to the same feed.
+
+        Raises ValueError for fields that the feed does not have.
+        """
+        picked = None if fields is None else tuple(fields)
+        room = self._room(target, Spec(target.name, session.dialect, picked, limit, rate_hz))
+        self.unsubscribe(session, target.name)
+        self._enter(room.view, anyone=not room.is_empty)
+        ours = since is not None and since.epoch == self.epoch
+        position = since.seq if ours and since is not None else None
+        subscription = Subscription(session, room, position, id_)
+        session.subscriptions[target.name] = subscription
+        room.behind[subscription] = None
+        if session.dialect == V1:
+            self._status_due[subscription] = None
+
+    def _room(self, target: Target, spec: Spec) -> Room:
+        room = self._rooms.get(spec)
+        if room is None:
+            view = View(target, spec, self._table(target), self._writers[spec.dialect])
+            room = self._rooms[spec] = Room(view)
+        return room
+
+    def _enter(self, view: View, *, anyone: bool) -> None:
+        """Bring a view that nobody looked at up to the present."""
+        if not view.table.ready:
+            return
+        if view.must_restart():
+            if not anyone:
+                view.restart(self.tick_number, self.now_ms)
+        elif not anyone and view.seq < self.tick_number:
+            view.advance(self.tick_number, self.now_ms)
+
+    def unsubscribe(self, session: Session, feed: str) -> None:
+        """Take a client out of a view; nothing happens when it is in none."""
+        subscription = session.subscriptions.pop(feed, None)
+        if subscription is None:
+            return
+        room = subscription.room
+        room.group.pop(subscription, None)
+        room.behind.pop(subscription, None)
+        room.idle_since = self.tick_number
+        self._status_due.pop(subscription, None)
+
+    def get(self, session: Session, target: Target, limit: int | None, id_: Id | None) -> bool:
+        """Answer once, as soon as the rows are there; False when too many requests wait."""
+        if len(session.gets) >= self.bounds.waiting_gets:
+            return False
+        session.gets.append(Request(target, self._table(target), limit, id_))
+        self._waiting[session] = None
+        return True
+
+    def _table(self, target: Target) -> Table:
+        family = target.feed.family
+        if family == "quote":
+            return self.quotes if target.is_wildcard else OneQuote(self.quotes, target.symbol)
+        if family == "candles":
+            key = (target.interval, target.symbol)
+            return self.candles.setdefault(key, CandleTable(target.symbol, target.interval))
+        return self.services if family == "status" else self.boards[family]
+
+    # What clients get
+
+    def flush(self, session: Session) -> list[bytes]:
+        """Messages that a client's requests brought up, when it can take them."""
+        out: Outgoing = {}
+        if session.ready:
+            self._answer_gets(session, out)
+            for subscription in session.subscriptions.values():
+                if subscription.fresh and self._can_show(subscription.room.view):
+                    self._catch_up(subscription, out)
+            for subscription in session.subscriptions.values():
+                self._show_status(subscription, out, {})
+        return out.get(session, [])
+
+    def _can_show(self, view: View) -> bool:
+        return view.table.ready and not view.must_restart()
+
+    def tick(self, now_ms: int) -> list[Delivery]:
+        """Apply what came in, and say who gets what now."""
+        self.tick_number += 1
+        self.now_ms = now_ms
+        pending, self._pending = self._pending, []
+        for apply in pending:
+            apply()
+        out: Outgoing = {}
+        for session in [session for session in self._waiting if session.ready]:
+            self._answer_gets(session, out)
+        for room in self._rooms.values():
+            if not room.is_empty and room.view.table.ready:
+                self._tick_room(room, out)
+        self._tick_status(out)
+        if self.tick_number % TICKS_PER_SECOND == 0:
+            self._sweep()
+        return deliveries(out)
+
+    def _tick_room(self, room: Room, out: Outgoing) -> None:
+        view = room.view
+        if view.must_restart():
+            view.restart(self.tick_number, self.now_ms)
+            room.behind.update(room.group)
+            room.group.clear()
+            for subscription in room.behind:
+                subscription.position = None
+        elif room.group and view.is_due(self.tick_number):
+            self._advance(room, out)
+        if room.behind:
+            self._tick_behind(room, out)
+
+    def _advance(self, room: Room, out: Outgoing) -> None:
+        before = room.view.seq
+        messages = room.view.advance(self.tick_number, self.now_ms)
+        if not messages:
+            return
+        late = []
+        for subscription in room.group:
+            session = subscription.session
+            if session.ready:
+                out.setdefault(session, []).extend(messages)
+            else:
+                late.append(subscription)
+        for subscription in late:
+            subscription.position = before
+            del room.group[subscription]
+            room.behind[subscription] = None
+        self.counters["conflated"] += len(late)
+
+    def _tick_behind(self, room: Room, out: Outgoing) -> None:
+        due = [each for each in room.behind if each.session.ready and self._is_due(each)]
+        view = room.view
+        if due and not room.group and view.is_due(self.tick_number):
+            view.advance(self.tick_number, self.now_ms)
+        for subscription in due:
+            if size(out.get(subscription.session, ())) < self.bounds.flush_bytes:
+                self._catch_up(subscription, out)
+
+    def _is_due(self, subscription: Subscription) -> bool:
+        position = subscription.position
+        return (
+            position is None
+            or subscription.fresh
+            or self.tick_number - position >= subscription.room.view.every
+        )
+
+    def _catch_up(self, subscription: Subscription, out: Outgoing) -> None:
+        room, session = subscription.room, subscription.session
+        messages = room.view.catch_up(subscription.position)
+        if messages is None:
+            messages = room.view.snapshot()
+            self.counters["snapshots"] += 1
+        elif messages:
+            self.counters["catch_ups"] += 1
+        if subscription.fresh:
+            messages = answered(messages, subscription)
+        out.setdefault(session, []).extend(messages)
+        subscription.fresh = False
+        del room.behind[subscription]
+        room.group[subscription] = None
+
+    def _answer_gets(self, session: Session, out: Outgoing) -> None:
+        waiting, session.gets = session.gets, []
+        for request in waiting:
+            if request.table.ready:
+                out.setdefault(session, []).extend(self._answer(session, request))
+            else:
+                session.gets.append(request)
+        if not session.gets:
+            self._waiting.pop(session, None)
+
+    def _answer(self, session: Session, request: Request) -> list[bytes]:
+        target = request.target
+        spec = Spec(target.name, session.dialect, None, request.limit, DEFAULT_RATE_HZ)
+        view = View(target, spec, request.table, self._writers[session.dialect])
+        view.restart(self.tick_number, self.now_ms)
+        if session.dialect == EARLIER:
+            data = self._earlier.answer(view)
+            return [b'{"cache":%s,"data":%s}' % (encode(target.name), data)]
+        return [with_id(message, request.id) for message in view.snapshot()]
+
+    def _tick_status(self, out: Outgoing) -> None:
+        written: dict[str, bytes] = {}
+        for subscription in list(self._status_due):
+            if subscription.session.ready:
+                self._show_status(subscription, out, written)
+
+    def _show_status(
+        self, subscription: Subscription, out: Outgoing, written: dict[str, bytes]
+    ) -> None:
+        if subscription not in self._status_due:
+            return
+        del self._status_due[subscription]
+        feed = subscription.room.view.spec.feed
+        if feed not in written:
+            written[feed] = self.status(feed)
+        out.setdefault(subscription.session, []).append(written[feed])
+
+    def status(self, feed: str) -> bytes:
+        """The ``status`` message of a feed as it is now."""
+        now = self.condition
+        return encode(Status(feed, now.state, now.since_ms, now.reason, list(self._losses)))
+
+    def _sweep(self) -> None:
+        """Forget views that nobody came back to, and candles that nobody looks at."""
+        empty = [(spec, room) for spec, room in self._rooms.items() if room.is_empty]
+        empty.sort(key=lambda pair: pair[1].idle_since)
+        kept_from = len(empty) - LINGERING
+        for place, (spec, room) in enumerate(empty):
+            if place < kept_from or self.tick_number - room.idle_since > LINGER_TICKS:
+                del self._rooms[spec]
+        used = {id(room.view.table) for room in self._rooms.values()}
+        used |= {id(each.table) for session in self._waiting for each in session.gets}
+        for key in [key for key, table in self.candles.items() if id(table) not in used]:
+            del self.candles[key]
+
+    @property
+    def figures(self) -> dict[str, int]:
+        """How much there is to look after."""
+        return {
+            "views": len(self._rooms),
+            "candle_tables": len(self.candles),
+            "behind": sum(len(room.behind) for room in self._rooms.values()),
+        }
+
+
+def answered(messages: list[bytes], subscription: Subscription) -> list[bytes]:
+    """The first messages of a subscription, with its id."""
+    if subscription.id is None:
+        return messages
+    if not messages:
+        return [encode(Ok(subscription.id))]
+    return [with_id(message, subscription.id) for message in messages]
+
+
+def size(messages: Iterable[bytes]) -> int:
+    """Bytes of messages."""
+    return sum(map(len, messages))
+
+
+def deliveries(out: Outgoing) -> list[Delivery]:
+    """Put together who gets the same messages, so that each frame is built once."""
+    groups: dict[tuple[Any, ...], Delivery] = {}
+    for session, messages in out.items():
+        key = (session.dialect, *map(id, messages))
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = Delivery(frames(session.dialect, messages), [])
+        group.sessions.append(session)
+    return list(groups.values())

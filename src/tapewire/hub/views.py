@@ -1,0 +1,198 @@
+"""A view: one feed as one kind of subscriber sees it, and the deltas between its ticks.
+
+All subscribers of a view that keep up get the same bytes. What it sent lately is kept, so
+that one who missed some of it gets a single delta from where it stands.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+
+from tapewire.hub.feeds import Target
+from tapewire.hub.tables import Row, Table
+from tapewire.model.messages import TICKS_PER_SECOND, Key
+
+KEPT_CHANGES: Final = 200
+"""Deltas that a view remembers (drop_oldest): at most these many, and at most as many rows
+as a snapshot has. Whoever is further behind gets a snapshot."""
+
+
+class Spec(Struct, frozen=True):
+    """What subscribers must agree in to share a view. ``dialect`` names how it is written."""
+
+    feed: str
+    dialect: str
+    fields: tuple[str, ...] | None
+    limit: int | None
+    rate_hz: int
+
+
+class Change(Struct):
+    """What happened to a view's rows from ``prev`` to ``seq``.
+
+    ``set``: key -> changed fields (all of a row that is new); ``order`` is None unless the
+    keys' order changed.
+    """
+
+    seq: int
+    prev: int
+    ts: int
+    set: dict[Key, dict[str, Any]]
+    removed: dict[Key, None]
+    order: list[Key] | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anything happened."""
+        return bool(self.set or self.removed or self.order is not None)
+
+    def then(self, later: "Change") -> None:
+        """Put ``later`` on top of this one, in place."""
+        for key in later.removed:
+            self.set.pop(key, None)
+            self.removed[key] = None
+        for key, fields in later.set.items():
+            self.removed.pop(key, None)
+            self.set.setdefault(key, {}).update(fields)
+        self.order = self.order if later.order is None else later.order
+        self.seq, self.ts = later.seq, later.ts
+
+
+class Writer(Protocol):
+    """Writes a view's content as messages; one for each dialect."""
+
+    def snapshot(self, view: "View") -> list[bytes]:
+        """All rows."""
+
+    def change(self, view: "View", change: Change) -> list[bytes]:
+        """A change."""
+
+
+class View:
+    """The rows of one feed as of its last tick.
+
+    ``seq`` is that tick: the position of everybody who keeps up.
+    """
+
+    def __init__(self, target: Target, spec: Spec, table: Table, writer: Writer) -> None:
+        self.target = target
+        self.spec = spec
+        self.table = table
+        self.every = TICKS_PER_SECOND // spec.rate_hz
+        self.fields, self._picked = pick(table, spec.fields)
+        self.rows: dict[Key, Row] = {}
+        self.seq = -1
+        self.ts = 0
+        self.members = 0
+        self.idle_since = 0
+        self._writer = writer
+        self._version = -1
+        self._generation = -1
+        self._history: deque[Change] = deque()
+        self._history_rows = 0
+        self._snapshot: list[bytes] | None = None
+        self._caught_up: dict[int, list[bytes]] = {}
+
+    def is_due(self, tick: int) -> bool:
+        """Whether its rate allows another delta, and there may be one."""
+        return tick - self.seq >= self.every and self._version != self.table.version
+
+    def must_restart(self) -> bool:
+        """Whether its rows have nothing to do with the table's any more."""
+        return self._generation != self.table.generation
+
+    def restart(self, tick: int, ts: int) -> None:
+        """Begin anew from the table; every subscriber needs a snapshot."""
+        self.rows = dict(self.table.rows(self.spec.limit))
+        self._version, self._generation = self.table.version, self.table.generation
+        self._history.clear()
+        self._history_rows = 0
+        self._move(tick, ts)
+
+    def _move(self, tick: int, ts: int) -> None:
+        self.seq, self.ts = tick, ts
+        self._snapshot = None
+        self._caught_up.clear()
+
+    def advance(self, tick: int, ts: int) -> list[bytes]:
+        """Move to ``tick``; the messages that say what changed, none if nothing did."""
+        rows = self.table.rows(self.spec.limit)
+        self._version = self.table.version
+        change = self._compare(rows, tick, ts)
+        if not change:
+            return []
+        self.rows = dict(rows)
+        self._move(tick, ts)
+        self._remember(change)
+        return self._writer.change(self, change)
+
+    def _compare(self, rows: Mapping[Key, Row], tick: int, ts: int) -> Change:
+        change = Change(tick, self.seq, ts, {}, {})
+        known = self.rows
+        for key, row in rows.items():
+            before = known.get(key)
+            if before is not row and (fields := self._changed(before, row)):
+                change.set[key] = fields
+        if known.keys() != rows.keys():
+            change.removed = dict.fromkeys(key for key in known if key not in rows)
+        if self.table.is_board and list(known) != (order := list(rows)):
+            change.order = order
+        return change
+
+    def _changed(self, before: Row | None, row: Row) -> dict[str, Any]:
+        names, picked = self.fields, self._picked
+        if before is None:
+            return {name: row[i] for name, i in zip(names, picked, strict=True)}
+        return {name: row[i] for name, i in zip(names, picked, strict=True) if row[i] != before[i]}
+
+    def _remember(self, change: Change) -> None:
+        self._history.append(change)
+        self._history_rows += len(change.set)
+        most = max(len(self.rows), 100)
+        while len(self._history) > KEPT_CHANGES or self._history_rows > most:
+            self._history_rows -= len(self._history.popleft().set)
+
+    def fields_of(self, row: Row) -> dict[str, Any]:
+        """A row's fields by name."""
+        return {name: row[i] for name, i in zip(self.fields, self._picked, strict=True)}
+
+    def snapshot(self) -> list[bytes]:
+        """Everything, at ``seq``; written once however many ask."""
+        if self._snapshot is None:
+            self._snapshot = self._writer.snapshot(self)
+        return self._snapshot
+
+    def catch_up(self, position: int | None) -> list[bytes] | None:
+        """What leads from ``position`` to ``seq``: at most one delta; None if it is too old."""
+        if position == self.seq:
+            return []
+        if position is None:
+            return None
+        if position not in self._caught_up:
+            missed = [change for change in self._history if change.prev >= position]
+            if not missed or missed[0].prev != position:
+                return None
+            self._caught_up[position] = self._writer.change(self, merged(missed))
+        return self._caught_up[position]
+
+
+def merged(changes: Sequence[Change]) -> Change:
+    """One change that does what all of them do, in order; they stay as they are."""
+    first = changes[0]
+    whole = Change(first.seq, first.prev, first.ts, {}, {})
+    for change in changes:
+        whole.then(change)
+    return whole
+
+
+def pick(table: Table, wanted: Iterable[str] | None) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Names and places of the fields to show, the key's first.
+
+    Raises ValueError that names fields which the table does not have.
+    """
+    names = table.fields if wanted is None else tuple(dict.fromkeys((table.key, *wanted)))
+    if strange := [name for name in names if name not in table.fields]:
+        known = ", ".join(table.fields)
+        raise ValueError(f"no such fields: {', '.join(strange)[:200]}; expected some of {known}")
+    return names, tuple(table.fields.index(name) for name in names)
