@@ -24,6 +24,7 @@ class Part(StrEnum):
     LISTENER = "listener"
     PROCESSOR = "processor"
     REFERENCE = "reference"
+    WIDGETS = "widgets"
     CONTROL = "control"
 
 

@@ -40,8 +40,12 @@ LEASE_TTL_S: Final = 15.0
 UP_MS: Final = 5_000
 """How long a processor has been up before it is given its own shards back."""
 
+FRESH_S: Final = 2.5
+"""An older report may be the last words of a process that was killed. Less than
+``processor.STAND_BY_S``, for which a shard is kept before it is given back."""
 
-_SERVE_THEMSELVES: Final = frozenset({"control"})
+
+_SERVE_THEMSELVES: Final = frozenset({"control", "widgets"})
 """Services whose health is on the port that they serve anyway."""
 
 
@@ -209,14 +213,20 @@ async def _make_control(plan: Plan, stack: AsyncExitStack, alongside: Alongside)
     return await make_control(plan.settings, stack, alongside)
 
 
+async def _make_widgets(plan: Plan, stack: AsyncExitStack, alongside: Alongside) -> Service:
+    from tapewire.cli.widget_parts import make_widgets
+
+    return await make_widgets(plan.settings, stack, alongside, instance=plan.instance)
+
+
 async def homes_up(registry: Registry, now_ms: int | None = None) -> Collection[int]:
-    """Indices of the processors that have been healthy for five seconds.
+    """Indices of the processors that have been healthy for five seconds and still beat.
 
     Nobody's, while the registry does not answer: shards then stay where they are.
     """
     now_ms = compose.wall_ms() if now_ms is None else now_ms
     try:
-        reports = await registry.reports()
+        reports = await registry.reports(FRESH_S)
     except CacheUnavailable:
         return ()  # the process's own heartbeats count and log this outage
     return {
@@ -238,5 +248,6 @@ _MAKERS: Final[Mapping[str, Callable[[Plan, AsyncExitStack, Alongside], Awaitabl
     "listener": _make_listener,
     "processor": _make_processor,
     "reference": _make_reference,
+    "widgets": _make_widgets,
     "control": _make_control,
 }

@@ -91,6 +91,7 @@ class Hub:
         self.candles: dict[tuple[str, str], CandleTable] = {}
         self.condition = Condition()
         self._losses: deque[Loss] = deque(maxlen=SHOWN_LOSSES)
+        self._untold_losses = False
         self._pending: list[Callable[[], None]] = []
         self._rooms: dict[Spec, Room] = {}
         self._earlier = EarlierWriter()
@@ -174,7 +175,7 @@ class Hub:
     def _lose(self, gaps: Iterable[Gap]) -> None:
         for gap in gaps:
             self._losses.append(Loss(gap.shard, gap.from_ms, gap.to_ms, gap.events))
-        self._tell_status()
+        self._untold_losses = True
 
     # What clients ask
 
@@ -294,8 +295,14 @@ class Hub:
                 self._tick_room(room, out)
         self._tick_status(out)
         if self.tick_number % TICKS_PER_SECOND == 0:
-            self._sweep()
+            self._each_second()
         return deliveries(out)
+
+    def _each_second(self) -> None:
+        if self._untold_losses:
+            self._untold_losses = False
+            self._tell_status()
+        self._sweep()
 
     def _tick_room(self, room: Room, out: Outgoing) -> None:
         view = room.view

@@ -241,6 +241,11 @@ class Settings(BaseSettings):
         "a host name or address of this machine",
         min_length=1,
     )
+    tapewire_origins: tuple[str, ...] = _setting(
+        (),
+        "Origins of the pages that may open a stream; empty allows those of this machine.",
+        "a comma list of origins such as https://desk.example.com",
+    )
     tapewire_http_port_mdl: int = _port(4200, "listener")
     tapewire_http_port_mdp: int = _port(4201, "processor")
     tapewire_http_port_ref: int = _port(4206, "reference service")
@@ -292,6 +297,13 @@ class Settings(BaseSettings):
         if wrong := [topic for topic in topics if not _TOPIC.fullmatch(topic)]:
             raise ValueError(f"not topics: {wrong}")
         return topics
+
+    @field_validator("tapewire_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
+        listed = value.split(",") if isinstance(value, str) else value
+        origins = (origin.strip().rstrip("/") for origin in listed if origin.strip())
+        return tuple(dict.fromkeys(_url(origin, "http", "https") for origin in origins))
 
     @field_validator("rabbitmq_url")
     @classmethod

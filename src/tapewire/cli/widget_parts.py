@@ -1,0 +1,36 @@
+"""``tapewire run widgets``: the Widget Data Service with its cache and the registry."""
+
+from contextlib import AsyncExitStack
+
+from tapewire.caches.registry import RedisRegistry
+from tapewire.cli import compose
+from tapewire.cli.composed import Alongside
+from tapewire.market.sessions import Session, SessionCalendar
+from tapewire.runtime.service import Service
+from tapewire.runtime.settings import HTTP_PORTS, Settings
+from tapewire.services.widget_data import WidgetDataService, WidgetOptions
+
+
+async def make_widgets(
+    settings: Settings, stack: AsyncExitStack, _: Alongside, *, instance: str = "0"
+) -> Service:
+    """The widget service; it starts also while Redis is away, and says so to its clients."""
+    cache = compose.build_widget_cache(settings)
+    stack.push_async_callback(cache.close)
+    registry = RedisRegistry(compose.server(settings, "mdc_redis_url"))
+    stack.push_async_callback(registry.close)
+    calendar = SessionCalendar.load(compose.EXCHANGE)
+    options = WidgetOptions(
+        host=settings.tapewire_http_host,
+        port=settings.http_port("widgets"),
+        setting=HTTP_PORTS["widgets"].upper(),
+        origins=settings.tapewire_origins,
+        instance=instance,
+    )
+    return WidgetDataService(
+        cache,
+        registry.reports,
+        options,
+        is_open=lambda: calendar.session_at(compose.wall_ms()) is not Session.CLOSED,
+        wall_ms=compose.wall_ms,
+    )

@@ -1,0 +1,253 @@
+"""What feeds the hub: the change streams of every shard, and candles when they are asked for.
+
+Position, snapshot, follow: each shard's rows are read together with its place, and its
+change stream is followed from there. A store that does not answer is asked again and the
+following goes on where it was; one that lost writes is read anew.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Final
+
+from tapewire.caches.cache import (
+    CacheError,
+    CacheUnavailable,
+    Followed,
+    Place,
+    StoreLostWrites,
+    WidgetCache,
+)
+from tapewire.caches.following import START
+from tapewire.caches.reader import CandleHash
+from tapewire.hub.feeds import ANY, INTERVALS
+from tapewire.hub.hub import SHOWN_LOSSES, Hub
+from tapewire.hub.tables import CandleTable
+from tapewire.model.changes import BoardChange, Published
+from tapewire.model.feeds import BOARDS, candle_hash
+from tapewire.runtime.logging import get_logger
+
+log = get_logger(__name__)
+
+LOOK_S: Final = 0.5
+"""Time between two looks for new shards, and between two tries at a store that is away."""
+
+HASHES_AT_ONCE: Final = 20
+"""Candle hashes in one answer, so that reading a whole market never holds the loop long."""
+
+EXCHANGE: Final = "US"
+DATED: Final = ("quote", "candles")
+"""Families whose hashes end in a trading date."""
+
+
+class WidgetSource:
+    """Keeps a hub fed from the Widget Data Cache.
+
+    Args:
+        cache: where the shards write; it belongs to the caller.
+        hub: told every change.
+        monotonic_s: a clock that only goes forward.
+    """
+
+    def __init__(
+        self, cache: WidgetCache, hub: Hub, monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._cache = cache
+        self._hub = hub
+        self._monotonic_s = monotonic_s
+        self._places: dict[str, Place] = {}
+        self._dates: set[str] = set()
+        self._generation = 0
+        self._wanted = asyncio.Event()
+        self.away = "nothing has been read yet"
+        """Why the rows may be old; empty while the streams are followed."""
+
+        self.rows_at_s: float | None = None
+        """When a flush last brought rows (of ``monotonic_s``); what was read may be old."""
+
+        self.resets = 0
+        self.failures = 0
+
+    @property
+    def shards(self) -> Mapping[str, Place]:
+        """Shards and the places up to which the hub has them."""
+        return self._places
+
+    async def run(self) -> None:
+        """Feed the hub for ever, whatever the store does."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_forever(), name="change streams")
+            group.create_task(self._load_forever(), name="candles")
+
+    def want(self) -> None:
+        """Somebody asked for candles that may have to be read."""
+        if self._hub.wanted():
+            self._wanted.set()
+
+    async def _follow_forever(self) -> None:
+        while True:
+            try:
+                await self._follow_on()
+            except StoreLostWrites as error:
+                log.warning("the store lost writes: reading everything again", cause=str(error))
+                self._lose(str(error))
+                self._places = {}
+            except CacheUnavailable as error:
+                self._lose(f"the widget data cache does not answer: {error}")
+                await asyncio.sleep(LOOK_S)
+            except CacheError as error:
+                log.error("the widget data cache refused", cause=str(error))
+                self._lose(f"the widget data cache refused: {error}")
+                await asyncio.sleep(LOOK_S)
+
+    def _lose(self, why: str) -> None:
+        self.failures += 1
+        if not self.away:
+            log.warning("feeds are stale", cause=why)
+        self.away = why
+
+    async def _follow_on(self) -> None:
+        """Read what was never read, then follow until there is a new shard."""
+        await self._read_new_shards()
+        if not self._places:
+            self.away = "nothing has been written to the widget data cache yet"
+            await asyncio.sleep(LOOK_S)
+            return
+        follow = asyncio.create_task(self._follow())
+        look = asyncio.create_task(self._until_new_shards())
+        try:
+            done, _ = await asyncio.wait({follow, look}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            follow.cancel()
+            look.cancel()
+            await asyncio.gather(follow, look, return_exceptions=True)
+
+    async def _follow(self) -> None:
+        async with aclosing(self._cache.follow(self._places)) as batches:
+            async for entries in batches:
+                self._take(entries)
+                if any(entry.changes.rows for entry in entries):
+                    self.rows_at_s = self._monotonic_s()
+
+    async def _until_new_shards(self) -> None:
+        while not set(await self._cache.shards()) - self._places.keys():
+            self.away = ""
+            await asyncio.sleep(LOOK_S)
+
+    async def _read_new_shards(self) -> None:
+        new = [shard for shard in await self._cache.shards() if shard not in self._places]
+        read = [await self._read(shard) for shard in new]
+        if not read:
+            return
+        if not self._places:
+            self.resets += 1
+            self._hub.reset()
+        self._generation += 1
+        for table in self._hub.candles.values():
+            table.unload()
+        self._take(read)
+        self._wanted.set()
+        self.away = ""
+
+    def _take(self, entries: Sequence[Followed]) -> None:
+        self._hub.take(entries)
+        for entry in entries:
+            self._places[entry.shard] = entry.place
+            self._dates.update(map(_date, entry.changes.rows))
+
+    async def _read(self, shard: str) -> Followed:
+        """A shard's quote records, boards and gaps as if one flush had brought them all."""
+        listed = await self._cache.names(shard)
+        while True:
+            names = listed
+            hashes = {name: None for name in names if _family(name) == "quote"}
+            boards = [name for name in names if _family(name) in BOARDS]
+            snapshot = await self._cache.snapshot(shard, hashes, boards)
+            listed = await self._cache.names(shard)
+            if listed == names:
+                break
+        gaps = (await self._cache.gaps(shard))[-SHOWN_LOSSES:]
+        self._dates.update(_date(name) for name in listed if _family(name) in DATED)
+        changes = Published(
+            snapshot.rows,
+            {},
+            {name: BoardChange(scores) for name, scores in snapshot.boards.items()},
+            {},
+            gaps,
+        )
+        return Followed(shard, snapshot.place or START, changes)
+
+    async def _load_forever(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            for table in self._hub.wanted():
+                try:
+                    await self._load(table)
+                except CacheError as error:
+                    log.warning("candles could not be read", cause=str(error))
+                    await asyncio.sleep(LOOK_S)
+                    self._wanted.set()
+
+    async def _load(self, table: CandleTable) -> None:
+        """Read one table; dropped when everything was read anew meanwhile."""
+        generation = self._generation
+        places: dict[str, Place] = {}
+        found: list[tuple[CandleHash, Iterable[bytes]]] = []
+        for shard in list(self._places):
+            place = await self._load_shard(table, shard, found)
+            places[shard] = place or START
+        if generation == self._generation:
+            self._hub.load(table, places, found)
+        else:
+            self._wanted.set()
+
+    async def _load_shard(
+        self, table: CandleTable, shard: str, found: list[tuple[CandleHash, Iterable[bytes]]]
+    ) -> Place | None:
+        """Read a table's hashes; the place is the one before the first of them was read."""
+        first: Place | None = None
+        names = await self._candle_names(table, shard)
+        for at in range(0, max(len(names), 1), HASHES_AT_ONCE):
+            part = dict.fromkeys(names[at : at + HASHES_AT_ONCE])
+            snapshot = await self._cache.snapshot(shard, part)
+            first = snapshot.place if at == 0 else first
+            for name, rows in snapshot.rows.items():
+                if rows:
+                    found.append((CandleHash.parse(name), _chosen(table, rows)))
+        return first
+
+    async def _candle_names(self, table: CandleTable, shard: str) -> list[str]:
+        """Names of the hashes: of every kept day for a symbol, of the last one for all."""
+        intervals = INTERVALS if table.interval == ANY else (table.interval,)
+        if table.symbol != ANY:
+            return [
+                candle_hash(EXCHANGE, table.symbol, interval, date)
+                for interval in intervals
+                for date in sorted(self._dates)
+            ]
+        names = [name for name in await self._cache.names(shard) if _family(name) == "candles"]
+        newest = max((name.rpartition(":")[2] for name in names), default="")
+        return [
+            name
+            for name in names
+            if name.endswith(newest) and CandleHash.parse(name).interval in intervals
+        ]
+
+
+def _family(name: str) -> str:
+    return name.partition(":")[0]
+
+
+def _date(name: str) -> str:
+    return name.rpartition(":")[2]
+
+
+def _chosen(table: CandleTable, rows: Mapping[str, bytes]) -> list[bytes]:
+    """All of a symbol's candles; of a wildcard the newest one."""
+    if table.symbol != ANY:
+        return list(rows.values())
+    return [rows[max(rows, key=int)]]
