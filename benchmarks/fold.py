@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from benchmarks import answers, machine, oracle, recorded_day
 from benchmarks.batches import TRADES, bodies_of, decode_rate
+from benchmarks.fit import fit
 from benchmarks.frames import Recording
-from benchmarks.peak import Peak, clone_name, make_peak
+from benchmarks.peak import Peak, clone_name
 from benchmarks.plan import Plan
 from benchmarks.report import Row, complain, say
 from benchmarks.roles import FixedReferences
@@ -32,7 +33,7 @@ from tests.servers import RedisServer
 
 NAME: Final = "fold"
 FIRST_GUESS: Final = 300_000.0
-"""Events a second with which the first, short run is made."""
+"""Events a second for which the first run is made."""
 
 
 class Timing(Struct, frozen=True):
@@ -99,32 +100,26 @@ def redis_on_the_other_core(folder: Path) -> Iterator[RedisServer]:
 
 
 def peak_row(plan: Plan, redis: RedisServer) -> Row:
-    """The peak, made for the speed that a short run reaches."""
-    rate = calibrate(plan, redis)
-    peak = make_peak(plan.recording, round(rate * plan.seconds * 1.1), rate)
+    """The peak, made for the speed that a few runs before reach."""
+    say("fold: finding the speed to make event time for")
+    peak = fit(plan, FIRST_GUESS, lambda peak: once(peak, redis).rate)
     say(f"fold: {described(plan.recording, peak)}")
-    bodies = bodies_of(peak.frames())
     closes = previous_closes(peak)
     expected, rows = expected_of(peak, closes), references(peak, closes)
+    bodies = bodies_of(peak.frames())
     timings, wrong = [], []
     for _ in plan.counted("fold"):
         timings.append(timed(bodies, redis, rows))
         wrong += answers.differences(redis.url, expected)
-    tell("fold", timings, rate)
+    tell("fold", timings, peak.events_per_second)
     complain("fold", wrong)
     reference = reference_rate(plan, bodies)
     return Row.of(NAME, "events_per_second", middle(timings), reference, wrong)
 
 
-def calibrate(plan: Plan, redis: RedisServer) -> float:
-    """The speed of two shorter runs, one after the other: event time is then made to fit it."""
-    rate = FIRST_GUESS
-    for _ in range(2):
-        peak = make_peak(plan.recording, round(rate * plan.seconds / 2), rate)
-        rows = references(peak, previous_closes(peak))
-        rate = timed(bodies_of(peak.frames()), redis, rows).rate
-    say(f"fold: calibrated at {rate:,.0f} events/s")
-    return rate
+def once(peak: Peak, redis: RedisServer) -> Timing:
+    """One run over a peak made for it."""
+    return timed(bodies_of(peak.frames()), redis, references(peak, previous_closes(peak)))
 
 
 def replay_row(plan: Plan, redis: RedisServer) -> Row:

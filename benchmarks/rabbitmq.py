@@ -16,6 +16,7 @@ import redis
 
 from benchmarks import answers
 from benchmarks.batches import bodies_of
+from benchmarks.fit import fit
 from benchmarks.fold import (
     Timing,
     described,
@@ -26,7 +27,7 @@ from benchmarks.fold import (
     references,
     tell,
 )
-from benchmarks.peak import Peak, make_peak
+from benchmarks.peak import Peak
 from benchmarks.plan import Plan
 from benchmarks.report import Row, complain, say
 from benchmarks.roles import Roles, wire
@@ -68,19 +69,16 @@ def run(plan: Plan) -> Iterator[Row]:
 
 
 def row(plan: Plan, servers: Servers) -> Row:
-    """The peak, made for the speed that two shorter runs reach."""
-    rate = FIRST_GUESS
-    for _ in range(2):
-        peak = make_peak(plan.recording, round(rate * plan.seconds / 2), rate)
-        rate = through(servers, peak).rate
-    peak = make_peak(plan.recording, round(rate * plan.seconds * 1.1), rate)
+    """The peak, made for the speed that a few runs before reach."""
+    say("rabbitmq: finding the speed to make event time for")
+    peak = fit(plan, FIRST_GUESS, lambda peak: through(servers, peak).rate)
     say(f"rabbitmq: {described(plan.recording, peak)}")
     expected = expected_of(peak, previous_closes(peak))
     timings, wrong = [], []
     for _ in plan.counted(NAME):
         timings.append(through(servers, peak))
         wrong += answers.differences(servers.redis.url, expected)
-    tell(NAME, timings, rate)
+    tell(NAME, timings, peak.events_per_second)
     complain(NAME, wrong)
     reference = reference_rate(plan, bodies_of(peak.frames()))
     return Row.of(NAME, "events_per_second", middle(timings), reference, wrong)
