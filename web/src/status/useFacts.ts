@@ -1,0 +1,100 @@
+/** What all feeds on the page say together about market, stream and data. */
+
+import { computed, shallowRef, watch, type ComputedRef } from 'vue'
+import type { Row, Status } from '../feed/protocol'
+import { useFeed, useFeeds } from '../feed/useFeed'
+import type { View } from '../feed/view'
+import { isNumber } from '../format/numbers'
+import { sessionByClock, type Session } from '../format/newYork'
+import { useNow } from '../shell/useNow'
+import { isPlayback, type Facts } from './words'
+
+const STATUS_FEED = 'system:status'
+
+export interface Market {
+  readonly session: Session
+  /** The market's time: the clock's, or that of the day being played back. */
+  readonly timeMs: number
+}
+
+export interface Condition {
+  readonly facts: ComputedRef<Facts>
+  readonly market: ComputedRef<Market>
+  /** What services say that are not healthy. */
+  readonly troubles: ComputedRef<readonly string[]>
+  /** Whether what is on the screen is what the service has. */
+  readonly isCurrent: ComputedRef<boolean>
+}
+
+export function useCondition(): Condition {
+  const feeds = useFeeds()
+  const now = useNow(200)
+  const services = useFeed(STATUS_FEED, { rateHz: 2 })
+  const newest = shallowRef<Newest>(NOTHING)
+  const changedMs = shallowRef(0)
+
+  watch(
+    () => [...feeds.views].filter(([feed]) => isMarketData(feed)).map(([, view]) => view),
+    (views) => {
+      const found = views.reduce(newestOf, newest.value)
+      const ts = Math.max(changedMs.value, ...views.map((view) => view.ts))
+      if (found !== newest.value) newest.value = found
+      if (ts > changedMs.value) changedMs.value = ts
+    },
+    { immediate: true },
+  )
+
+  const statuses = computed<Status[]>(() =>
+    [...feeds.views.values()].flatMap(({ status }) => (status ? [status] : [])),
+  )
+  const facts = computed<Facts>(() => ({
+    nowMs: now.value + feeds.clockOffsetMs.value,
+    link: feeds.link.value,
+    statuses: statuses.value,
+    newestMs: newest.value.ms,
+    changedMs: changedMs.value,
+  }))
+  const market = computed(() => marketOf(facts.value, newest.value.session))
+  const troubles = computed(() => [...services.value.rows.values()].flatMap(troubleOf))
+  const isCurrent = computed(
+    () => feeds.link.value.state === 'open' && !statuses.value.some(({ state }) => state === 'stale'),
+  )
+  return { facts, market, troubles, isCurrent }
+}
+
+interface Newest {
+  readonly ms: number
+  readonly session: Session | null
+}
+
+const NOTHING: Newest = { ms: 0, session: null }
+
+function isMarketData(feed: string): boolean {
+  return feed.startsWith('scanners:') || feed.startsWith('quote:')
+}
+
+/**
+ * The newest trade in a view. A row tells the second in which its symbol last traded; its
+ * beginning is taken, so that the age is never said to be less than it is.
+ */
+function newestOf(known: Newest, view: View): Newest {
+  let newest = known
+  for (const row of view.rows.values()) {
+    const ms = row['start_timestamp']
+    if (isNumber(ms) && ms > newest.ms) newest = { ms, session: row['session'] as Session }
+  }
+  return newest
+}
+
+function marketOf(facts: Facts, rowSession: Session | null): Market {
+  const { nowMs, newestMs, statuses } = facts
+  if (isPlayback(facts)) return { session: rowSession ?? sessionByClock(newestMs), timeMs: newestMs }
+  const isClosed = statuses.some(({ state }) => state === 'closed')
+  return { session: isClosed ? 'closed' : sessionByClock(nowMs), timeMs: nowMs }
+}
+
+function troubleOf(row: Row): string[] {
+  if (row['healthy'] !== false) return []
+  const reason = row['reason'] ? `: ${String(row['reason'])}` : ''
+  return [`${String(row['service'])} is ${String(row['state'])}${reason}`]
+}
