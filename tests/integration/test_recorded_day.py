@@ -13,7 +13,7 @@ import pytest
 
 from tests.oracles import recorded as oracle
 from tests.oracles.recorded import DailyBar
-from tests.replays import SYMBOLS, Day, Replays
+from tests.replays import SYMBOLS, Day, Replays, Stored, environment, tapewire
 from tests.servers import RabbitServer
 
 MONDAY, TUESDAY = "2013-10-07", "2013-10-08"
@@ -111,3 +111,26 @@ def test_the_next_day_is_measured_against_the_day_before(replays: Replays, share
     for board in oracle.SCORES:
         assert tuesday.stored.board(board) == oracle.board(board, expected)
     assert {line["symbol"] for line in tuesday.stored.board("top_gappers")} == set(SYMBOLS)
+
+
+def test_two_days_with_their_quotes_replay_as_one(shared: Path, redis_url: str) -> None:
+    """A folder of a symbol's recorded files: trades and quotes, day after day."""
+    env = environment(WDC_REDIS_URL=redis_url)
+    folder = shared / "data" / "lean" / "tick" / "ibm"
+    result = tapewire("replay", f"lean:{folder}", "--json", env=env).result
+    stored = Stored(redis_url)
+    days = {
+        date: oracle.massive_rule(oracle.trades(shared / "data", "IBM", date))
+        for date in (MONDAY, TUESDAY)
+    }
+    assert result["events"]["trades"] == sum(map(len, days.values()))
+    assert result["events"]["quotes"] > 1_000
+    assert stored.rows("candles") == [
+        candle
+        for date, trades in days.items()
+        for candle in oracle.candle_rows(trades, "IBM", date)
+    ]
+    last = oracle.last_quote(days[TUESDAY], "IBM", TUESDAY, DailyBar.of(days[MONDAY]))
+    assert stored.rows("quote") == [last]
+    for board in oracle.SCORES:
+        assert stored.board(board) == oracle.board(board, [last])

@@ -114,6 +114,7 @@ class MassiveSimulator:
             account=self.account,
             statistics=self.statistics,
             now_ms=lambda: self._player.event_ms,
+            last_date=max(self.source.dates, default=""),
             inject=self.inject,
         )
 

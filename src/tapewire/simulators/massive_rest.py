@@ -50,8 +50,9 @@ class FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
 class RestSide:
     """The calls, answered from a source's reference.
 
-    ``now_ms`` is the simulated time: that of the last event sent. ``inject`` takes a fault's name
-    and the number of further events.
+    ``now_ms`` is the simulated time: that of the last event sent, 0 before the first.
+    ``last_date`` is the last session that is played. ``inject`` takes a fault's name and the
+    number of further events.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class RestSide:
         statistics: Statistics,
         now_ms: Callable[[], int],
         inject: Callable[[str, int], None],
+        last_date: str = "",
     ) -> None:
         self._reference = reference
+        self._last_date = last_date
         self._key = key
         self._account = account
         self._statistics = statistics
@@ -227,9 +230,12 @@ class RestSide:
     async def _daily_bars(self, day: TradingDay) -> Mapping[str, DailyBar]:
         """A day's bars, worked out in a thread: recorded days are read from files.
 
-        A day that is not over in simulated time has none yet.
+        A day that is not over in simulated time has none yet. Before anything is played the
+        days between the first and the last have theirs: whoever plays several days may load
+        what each is measured against.
         """
-        if day.date >= self._today():
+        today = self._today() if self._now_ms() else max(self._today(), self._last_date)
+        if day.date >= today:
             return {}
         return await asyncio.to_thread(self._reference.daily_bars, day.date)
 
