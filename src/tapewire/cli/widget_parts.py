@@ -1,6 +1,8 @@
 """``tapewire run widgets``: the Widget Data Service with its cache and the registry."""
 
+import resource
 from contextlib import AsyncExitStack
+from typing import Final
 
 from tapewire.caches.registry import RedisRegistry
 from tapewire.cli import compose
@@ -9,12 +11,17 @@ from tapewire.market.sessions import Session, SessionCalendar
 from tapewire.runtime.service import Service
 from tapewire.runtime.settings import HTTP_PORTS, Settings
 from tapewire.services.widget_data import WidgetDataService, WidgetOptions
+from tapewire.services.widget_socket import SocketBounds
+
+RESERVED_FILES: Final = 100
+"""Files that the service opens beside its clients' sockets."""
 
 
 async def make_widgets(
     settings: Settings, stack: AsyncExitStack, _: Alongside, *, instance: str = "0"
 ) -> Service:
     """The widget service; it starts also while Redis is away, and says so to its clients."""
+    allow_files(SocketBounds().connections + RESERVED_FILES)
     cache = compose.build_widget_cache(settings)
     stack.push_async_callback(cache.close)
     registry = RedisRegistry(compose.server(settings, "mdc_redis_url"))
@@ -34,3 +41,11 @@ async def make_widgets(
         is_open=lambda: calendar.session_at(compose.wall_ms()) is not Session.CLOSED,
         wall_ms=compose.wall_ms,
     )
+
+
+def allow_files(count: int) -> None:
+    """Raise this process's limit of open files to ``count``, or as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

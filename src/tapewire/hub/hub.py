@@ -5,49 +5,35 @@ state of all feeds: ``seq`` of a snapshot, a delta or an answer to ``get`` means
 Nothing here waits or knows the time; ``services/widget_data.py`` does.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 
-from tapewire.caches.cache import Followed, Place
-from tapewire.caches.reader import CandleHash
-from tapewire.hub.feeds import ANY, Target
+from tapewire.hub.feeds import Target
+from tapewire.hub.market import Market
 from tapewire.hub.session import Allowance, Bounds, Request, Room, Session, Subscription
-from tapewire.hub.tables import (
-    BoardTable,
-    CandleTable,
-    OneQuote,
-    QuoteTable,
-    Row,
-    StatusTable,
-    Table,
-)
 from tapewire.hub.views import Spec, View, Writer
 from tapewire.hub.writers import EARLIER, V1, EarlierWriter, V1Writer, frames, with_id
-from tapewire.model.events import Gap
-from tapewire.model.feeds import BOARDS
 from tapewire.model.messages import (
     DEFAULT_RATE_HZ,
     TICKS_PER_SECOND,
     Id,
-    Loss,
     Ok,
     Since,
     Status,
     encode,
 )
 
-SHOWN_LOSSES: Final = 20
-"""Losses that a ``status`` lists, the newest (drop_oldest)."""
-
 LINGER_TICKS: Final = 30 * TICKS_PER_SECOND
 """How long an empty view is kept for a client that comes back with ``since``."""
 
 LINGERING: Final = 1_000
 """How many empty views are kept (drop_oldest)."""
+
+BEHIND_TICKS: Final = TICKS_PER_SECOND // 20
+"""Every so many ticks it is looked whether those who fell behind can take something."""
 
 BOARD_PUSH_HZ: Final = 1
 """The earlier dialect gets boards whole, so at the rate at which they are ranked."""
@@ -85,46 +71,14 @@ class Hub:
         self.counters: Counter[str] = Counter()
         self.tick_number = 0
         self.now_ms = 0
-        self.quotes = QuoteTable()
-        self.boards = {name: BoardTable(name, self.quotes) for name in BOARDS}
-        self.services = StatusTable()
-        self.candles: dict[tuple[str, str], CandleTable] = {}
+        self.market = Market()
         self.condition = Condition()
-        self._losses: deque[Loss] = deque(maxlen=SHOWN_LOSSES)
-        self._untold_losses = False
-        self._pending: list[Callable[[], None]] = []
         self._rooms: dict[Spec, Room] = {}
         self._earlier = EarlierWriter()
         self._writers: Mapping[str, Writer] = {V1: V1Writer(epoch), EARLIER: self._earlier}
         self._status_due: dict[Subscription, None] = {}
         self._waiting: dict[Session, None] = {}
-
-    # What the store says
-
-    def take(self, entries: Iterable[Followed]) -> None:
-        """Take in change stream entries, in order."""
-        self._pending += [partial(self._apply, entry) for entry in entries]
-
-    def reset(self) -> None:
-        """Begin anew: what is taken in next has nothing to do with what came before."""
-        self._pending = [self._clear]
-
-    def load(
-        self,
-        table: CandleTable,
-        places: Mapping[str, Place],
-        found: Sequence[tuple[CandleHash, Iterable[bytes]]],
-    ) -> None:
-        """Give a table of candles what was read for it."""
-        self._pending.append(partial(table.load, places, found))
-
-    def show_services(self, rows: Sequence[Row]) -> None:
-        """Show what the registry lists, in the order of ``StatusTable.fields``."""
-        self._pending.append(partial(self.services.put, rows))
-
-    def wanted(self) -> list[CandleTable]:
-        """Tables that somebody asked for and that have to be read."""
-        return [table for table in self.candles.values() if not table.ready]
+        self._restless = False
 
     def set_condition(self, condition: Condition) -> None:
         """Say how the feeds are; clients are told at the next tick."""
@@ -137,45 +91,6 @@ class Hub:
             if room.view.spec.dialect == V1:
                 self._status_due.update(room.group)
                 self._status_due.update(room.behind)
-
-    def _clear(self) -> None:
-        self.quotes.clear()
-        self._losses.clear()
-        for board in self.boards.values():
-            board.clear()
-        for table in self.candles.values():
-            table.unload()
-
-    def _apply(self, entry: Followed) -> None:
-        changes = entry.changes
-        for name, rows in changes.rows.items():
-            family, _, rest = name.partition(":")
-            if family == "quote":
-                self.quotes.put(entry.shard, rest, rows)
-            elif family == "candles" and self.candles:
-                self._put_candles(entry, CandleHash.parse(name), rows)
-        for name, gone in changes.removed.items():
-            family, _, rest = name.partition(":")
-            if family == "quote":
-                self.quotes.remove(entry.shard, rest, gone)
-        for name, change in changes.boards.items():
-            board, _, date = name.rpartition(":")
-            if board in self.boards:
-                self.boards[board].put(entry.shard, date, change)
-        if changes.gaps:
-            self._lose(changes.gaps)
-
-    def _put_candles(self, entry: Followed, name: CandleHash, rows: Mapping[str, bytes]) -> None:
-        for interval in (name.interval, ANY):
-            for symbol in (name.symbol, ANY):
-                table = self.candles.get((interval, symbol))
-                if table is not None:
-                    table.put(entry.shard, entry.place, name, rows)
-
-    def _lose(self, gaps: Iterable[Gap]) -> None:
-        for gap in gaps:
-            self._losses.append(Loss(gap.shard, gap.from_ms, gap.to_ms, gap.events))
-        self._untold_losses = True
 
     # What clients ask
 
@@ -209,7 +124,8 @@ class Hub:
         picked = None if fields is None else tuple(fields)
         room = self._room(target, Spec(target.name, session.dialect, picked, limit, rate_hz))
         self.unsubscribe(session, target.name)
-        self._enter(room.view, anyone=not room.is_empty)
+        if room.is_empty and self._enter(room.view):
+            session.allowance.charge(len(room.view.rows))
         ours = since is not None and since.epoch == self.epoch
         position = since.seq if ours and since is not None else None
         subscription = Subscription(session, room, position, id_)
@@ -221,19 +137,20 @@ class Hub:
     def _room(self, target: Target, spec: Spec) -> Room:
         room = self._rooms.get(spec)
         if room is None:
-            view = View(target, spec, self._table(target), self._writers[spec.dialect])
+            view = View(target, spec, self.market.table(target), self._writers[spec.dialect])
             room = self._rooms[spec] = Room(view)
         return room
 
-    def _enter(self, view: View, *, anyone: bool) -> None:
-        """Bring a view that nobody looked at up to the present."""
+    def _enter(self, view: View) -> bool:
+        """Bring a view that nobody looked at up to the present; True if it begins anew."""
         if not view.table.ready:
-            return
+            return False
         if view.must_restart():
-            if not anyone:
-                view.restart(self.tick_number, self.now_ms)
-        elif not anyone and view.seq < self.tick_number:
+            view.restart(self.tick_number, self.now_ms)
+            return True
+        if view.seq < self.tick_number:
             view.advance(self.tick_number, self.now_ms)
+        return False
 
     def unsubscribe(self, session: Session, feed: str) -> None:
         """Take a client out of a view; nothing happens when it is in none."""
@@ -250,18 +167,9 @@ class Hub:
         """Answer once, as soon as the rows are there; False when too many requests wait."""
         if len(session.gets) >= self.bounds.waiting_gets:
             return False
-        session.gets.append(Request(target, self._table(target), limit, id_))
+        session.gets.append(Request(target, self.market.table(target), limit, id_))
         self._waiting[session] = None
         return True
-
-    def _table(self, target: Target) -> Table:
-        family = target.feed.family
-        if family == "quote":
-            return self.quotes if target.is_wildcard else OneQuote(self.quotes, target.symbol)
-        if family == "candles":
-            key = (target.interval, target.symbol)
-            return self.candles.setdefault(key, CandleTable(target.symbol, target.interval))
-        return self.services if family == "status" else self.boards[family]
 
     # What clients get
 
@@ -284,23 +192,23 @@ class Hub:
         """Apply what came in, and say who gets what now."""
         self.tick_number += 1
         self.now_ms = now_ms
-        pending, self._pending = self._pending, []
-        for apply in pending:
-            apply()
+        changed = self.market.apply()
         out: Outgoing = {}
         for session in [session for session in self._waiting if session.ready]:
             self._answer_gets(session, out)
-        for room in self._rooms.values():
-            if not room.is_empty and room.view.table.ready:
-                self._tick_room(room, out)
+        if changed or self._restless or self.tick_number % BEHIND_TICKS == 0:
+            self._restless = False
+            for room in self._rooms.values():
+                if not room.is_empty and room.view.table.ready:
+                    self._tick_room(room, out)
         self._tick_status(out)
         if self.tick_number % TICKS_PER_SECOND == 0:
             self._each_second()
         return deliveries(out)
 
     def _each_second(self) -> None:
-        if self._untold_losses:
-            self._untold_losses = False
+        if self.market.new_losses:
+            self.market.new_losses = False
             self._tell_status()
         self._sweep()
 
@@ -312,9 +220,12 @@ class Hub:
             room.group.clear()
             for subscription in room.behind:
                 subscription.position = None
-        elif room.group and view.is_due(self.tick_number):
-            self._advance(room, out)
-        if room.behind:
+        elif room.group and view.is_changed:
+            if view.is_due(self.tick_number):
+                self._advance(room, out)
+            else:
+                self._restless = True
+        if room.behind and self.tick_number % BEHIND_TICKS == 0:
             self._tick_behind(room, out)
 
     def _advance(self, room: Room, out: Outgoing) -> None:
@@ -338,7 +249,7 @@ class Hub:
     def _tick_behind(self, room: Room, out: Outgoing) -> None:
         due = [each for each in room.behind if each.session.ready and self._is_due(each)]
         view = room.view
-        if due and not room.group and view.is_due(self.tick_number):
+        if due and not room.group and view.is_changed and view.is_due(self.tick_number):
             view.advance(self.tick_number, self.now_ms)
         for subscription in due:
             if size(out.get(subscription.session, ())) < self.bounds.flush_bytes:
@@ -382,6 +293,7 @@ class Hub:
         spec = Spec(target.name, session.dialect, None, request.limit, DEFAULT_RATE_HZ)
         view = View(target, spec, request.table, self._writers[session.dialect])
         view.restart(self.tick_number, self.now_ms)
+        session.allowance.charge(len(view.rows))
         if session.dialect == EARLIER:
             data = self._earlier.answer(view)
             return [b'{"cache":%s,"data":%s}' % (encode(target.name), data)]
@@ -407,7 +319,7 @@ class Hub:
     def status(self, feed: str) -> bytes:
         """The ``status`` message of a feed as it is now."""
         now = self.condition
-        return encode(Status(feed, now.state, now.since_ms, now.reason, list(self._losses)))
+        return encode(Status(feed, now.state, now.since_ms, now.reason, list(self.market.losses)))
 
     def _sweep(self) -> None:
         """Forget views that nobody came back to, and candles that nobody looks at."""
@@ -419,15 +331,14 @@ class Hub:
                 del self._rooms[spec]
         used = {id(room.view.table) for room in self._rooms.values()}
         used |= {id(each.table) for session in self._waiting for each in session.gets}
-        for key in [key for key, table in self.candles.items() if id(table) not in used]:
-            del self.candles[key]
+        self.market.keep_only(used)
 
     @property
     def figures(self) -> dict[str, int]:
         """How much there is to look after."""
         return {
             "views": len(self._rooms),
-            "candle_tables": len(self.candles),
+            "candle_tables": len(self.market.candles),
             "behind": sum(len(room.behind) for room in self._rooms.values()),
         }
 

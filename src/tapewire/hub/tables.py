@@ -1,11 +1,12 @@
-"""The rows that views show: quote records, boards, candles, services.
+"""The rows that views show: quote records, boards, services (candles: ``candles.py``).
 
 A table gives its rows as tuples in the order of ``fields``. A row that did not change is
 the same object as before, so a view finds what changed by identity. Rows are decoded when
 somebody looks at them, not when they arrive.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date as calendar_date
 from datetime import timedelta
 from typing import Any, Final, Protocol
@@ -14,13 +15,10 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from tapewire.caches.boards import Line, merge_boards
-from tapewire.caches.cache import Place
-from tapewire.caches.reader import CandleHash
-from tapewire.hub.feeds import ANY
 from tapewire.model.changes import BoardChange
 from tapewire.model.feeds import BOARD_SIZE
 from tapewire.model.messages import Key
-from tapewire.model.rows import CandleView, QuoteRecord, decode_candle, decode_quote
+from tapewire.model.rows import QuoteRecord, decode_quote
 
 Row = tuple[Any, ...]
 Rows = Mapping[Key, Row]
@@ -59,6 +57,38 @@ class Table(Protocol):
     def rows(self, limit: int | None) -> Rows:
         """Rows by key, in order; at most ``limit``."""
 
+    def touched(self, since: int) -> Collection[Key] | None:
+        """Keys of rows that came, changed or went after version ``since``; None: look at all."""
+
+    def row(self, key: Key) -> Row | None:
+        """The row of a touched key; None when it went."""
+
+
+class ChangeLog:
+    """Which keys the last versions of a table touched (drop_oldest: 256 versions)."""
+
+    def __init__(self) -> None:
+        self._entries: deque[tuple[int, Collection[Key]]] = deque(maxlen=256)
+
+    def add(self, version: int, keys: Collection[Key]) -> None:
+        """A version touched these keys; versions come one after the other."""
+        self._entries.append((version, keys))
+
+    def clear(self) -> None:
+        """What happened before can no longer be told."""
+        self._entries.clear()
+
+    def since(self, version: int) -> Collection[Key] | None:
+        """Keys touched after ``version``; None when that is too long ago."""
+        if not self._entries or self._entries[0][0] > version + 1:
+            return None
+        touched: set[Key] = set()
+        for at, keys in reversed(self._entries):
+            if at <= version:
+                break
+            touched.update(keys)
+        return touched
+
 
 class Stored(Struct, gc=False):
     """One quote record as it came, and decoded once somebody looked."""
@@ -66,6 +96,7 @@ class Stored(Struct, gc=False):
     date: str
     shard: str
     packed: bytes
+    version: int
     row: Row | None = None
 
     def decoded(self) -> Row:
@@ -89,56 +120,68 @@ class QuoteTable:
     def __init__(self) -> None:
         self.version = 0
         self.generation = 0
-        self._stored: dict[str, Stored] = {}
+        self._stored: dict[Key, Stored] = {}
         self._newest = ""
-        self._memo: tuple[int, dict[Key, Row]] = (-1, {})
+        self._log = ChangeLog()
 
     def clear(self) -> None:
         """Forget everything; what follows has nothing to do with it."""
         self._stored.clear()
+        self._log.clear()
         self._newest = ""
         self.version += 1
         self.generation += 1
 
     def put(self, shard: str, date: str, rows: Mapping[str, bytes]) -> None:
         """Take in rows of one shard and trading date; older dates lose to newer ones."""
-        stored = self._stored
+        stored, version = self._stored, self.version + 1
         for symbol, packed in rows.items():
             known = stored.get(symbol)
             if known is None or _replaces(known, shard, date, packed):
-                stored[symbol] = Stored(date, shard, packed)
-        self.version += 1
+                stored[symbol] = Stored(date, shard, packed, version)
+        self._touch(rows.keys())
         if date > self._newest:
             self._newest = date
             self._forget(_days_before(date, KEPT_DAYS))
 
-    def remove(self, shard: str, date: str, symbols: Iterable[str]) -> None:
+    def _touch(self, symbols: Collection[Key]) -> None:
+        self.version += 1
+        self._log.add(self.version, symbols)
+
+    def remove(self, shard: str, date: str, symbols: Collection[str]) -> None:
         """Take out rows that their shard removed."""
         for symbol in symbols:
             known = self._stored.get(symbol)
             if known is not None and (known.shard, known.date) == (shard, date):
                 del self._stored[symbol]
-        self.version += 1
+        self._touch(symbols)
 
     def _forget(self, before: str) -> None:
         old = [symbol for symbol, stored in self._stored.items() if stored.date < before]
         for symbol in old:
             del self._stored[symbol]
+        self._touch(old)
 
-    def row(self, symbol: str) -> Row | None:
+    def row(self, key: Key) -> Row | None:
         """One symbol's record."""
-        stored = self._stored.get(symbol)
+        stored = self._stored.get(key)
         return stored.decoded() if stored is not None else None
+
+    def touched(self, since: int) -> Collection[Key] | None:
+        """Symbols touched after a version."""
+        return self._log.since(since)
+
+    def version_of(self, symbol: str) -> int:
+        """The version in which a symbol's record came; -1 while there is none."""
+        stored = self._stored.get(symbol)
+        return stored.version if stored is not None else -1
 
     def rows(self, limit: int | None) -> Rows:
         """Every symbol's record; with a limit the first symbols of the alphabet."""
         if limit is not None:
-            first = sorted(self._stored)[:limit]
+            first = sorted(self._stored, key=str)[:limit]
             return {symbol: self._stored[symbol].decoded() for symbol in first}
-        if self._memo[0] != self.version:
-            rows: dict[Key, Row] = {symbol: s.decoded() for symbol, s in self._stored.items()}
-            self._memo = (self.version, rows)
-        return self._memo[1]
+        return {symbol: stored.decoded() for symbol, stored in self._stored.items()}
 
 
 def _replaces(known: Stored, shard: str, date: str, packed: bytes) -> bool:
@@ -173,8 +216,8 @@ class OneQuote:
 
     @property
     def version(self) -> int:
-        """As that of all quotes."""
-        return self._quotes.version
+        """That of its record; -1 while there is none."""
+        return self._quotes.version_of(self._symbol)
 
     @property
     def generation(self) -> int:
@@ -185,6 +228,14 @@ class OneQuote:
         """The row."""
         row = self._quotes.row(self._symbol)
         return {} if row is None else {self._symbol: row}
+
+    def touched(self, since: int) -> Collection[Key] | None:
+        """Few rows: look at all."""
+        return None
+
+    def row(self, key: Key) -> Row | None:
+        """Not asked."""
+        return self.rows(None).get(key)
 
 
 class BoardTable:
@@ -247,6 +298,14 @@ class BoardTable:
         """The first ``limit`` lines, by rank."""
         return {line.symbol: self._row(line) for line in self.lines()[:limit]}
 
+    def touched(self, since: int) -> Collection[Key] | None:
+        """A rank changes without its row: look at all."""
+        return None
+
+    def row(self, key: Key) -> Row | None:
+        """Not asked."""
+        return self.rows(None).get(key)
+
     def _row(self, line: Line) -> Row:
         quote = self._quotes.row(line.symbol)
         known = self._ranked.get(line.symbol)
@@ -260,82 +319,6 @@ class BoardTable:
 def _unknown(symbol: str) -> Row:
     """A listed symbol's record while there is none."""
     return (symbol, *(None,) * (len(QuoteTable.fields) - 1))
-
-
-class CandleTable:
-    """``candles:1m:AAPL`` or ``candles:1m:*``; read from the store when first asked for.
-
-    What the change streams bring while the store is being read is kept, and put over what
-    was read unless that is as new. Of a wildcard each symbol's newest candle is a row.
-    """
-
-    fields = CandleView.__struct_fields__
-    is_board = False
-
-    def __init__(self, symbol: str, interval: str) -> None:
-        self.key = "symbol" if symbol == ANY else "start_ms"
-        self.symbol = symbol
-        self.interval = interval
-        self.version = 0
-        self.generation = 0
-        self.ready = False
-        self._rows: dict[Key, Row] = {}
-        self._early: list[tuple[str, Place, CandleHash, Mapping[str, bytes]]] = []
-        self._floor: Mapping[str, Place] = {}
-
-    def unload(self) -> None:
-        """Wait for the store again; until then the rows stay as they are."""
-        self.ready = False
-        self._early.clear()
-
-    def put(self, shard: str, place: Place, name: CandleHash, rows: Mapping[str, bytes]) -> None:
-        """Take in candles that a flush wrote."""
-        if not self.ready:
-            self._early.append((shard, place, name, rows))
-            return
-        floor = self._floor.get(shard)
-        if floor is not None and place <= floor:
-            return
-        for packed in rows.values():
-            self._keep(name, packed)
-        self.version += 1
-
-    def load(
-        self, places: Mapping[str, Place], found: Iterable[tuple[CandleHash, Iterable[bytes]]]
-    ) -> None:
-        """Take in what was read, and each shard's place when it was read."""
-        self._rows = {}
-        for name, rows in found:
-            for packed in rows:
-                self._keep(name, packed)
-        self._floor = places
-        self.ready = True
-        early, self._early = self._early, []
-        for entry in early:
-            self.put(*entry)
-        self.version += 1
-        self.generation += 1
-
-    def _keep(self, name: CandleHash, packed: bytes) -> None:
-        candle = decode_candle(packed)
-        key: Key = candle.start_ms
-        if self.symbol == ANY:
-            key = name.symbol
-            known = self._rows.get(key)
-            if known is not None and known[_START] > candle.start_ms:
-                return
-        view = CandleView.of(candle, name.symbol, name.exchange, name.interval)
-        self._rows[key] = astuple(view)
-
-    def rows(self, limit: int | None) -> Rows:
-        """Candles oldest first, with a limit the newest ones; of all symbols by symbol."""
-        keys: list[Any] = sorted(self._rows)
-        if limit is not None:
-            keys = keys[:limit] if self.symbol == ANY else keys[-limit:]
-        return {key: self._rows[key] for key in keys}
-
-
-_START: Final = CandleView.__struct_fields__.index("start_ms")
 
 
 class StatusTable:
@@ -365,3 +348,11 @@ class StatusTable:
         if limit is None:
             return self._rows
         return dict(list(self._rows.items())[:limit])
+
+    def touched(self, since: int) -> Collection[Key] | None:
+        """Few rows: look at all."""
+        return None
+
+    def row(self, key: Key) -> Row | None:
+        """Not asked."""
+        return self.rows(None).get(key)

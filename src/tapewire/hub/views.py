@@ -5,7 +5,7 @@ that one who missed some of it gets a single delta from where it stands.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -17,6 +17,9 @@ from tapewire.model.messages import TICKS_PER_SECOND, Key
 KEPT_CHANGES: Final = 200
 """Deltas that a view remembers (drop_oldest): at most these many, and at most as many rows
 as a snapshot has. Whoever is further behind gets a snapshot."""
+
+SLACK_TICKS: Final = 3
+"""How much sooner than its rate says a delta may follow one that came late."""
 
 
 class Spec(Struct, frozen=True):
@@ -84,19 +87,32 @@ class View:
         self.rows: dict[Key, Row] = {}
         self.seq = -1
         self.ts = 0
-        self.members = 0
-        self.idle_since = 0
         self._writer = writer
-        self._version = -1
+        self._next = 0
+        self._version = -2
         self._generation = -1
         self._history: deque[Change] = deque()
         self._history_rows = 0
         self._snapshot: list[bytes] | None = None
         self._caught_up: dict[int, list[bytes]] = {}
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether the table may hold something else by now."""
+        return self._version != self.table.version
+
     def is_due(self, tick: int) -> bool:
-        """Whether its rate allows another delta, and there may be one."""
-        return tick - self.seq >= self.every and self._version != self.table.version
+        """Whether its rate allows another delta."""
+        return tick >= self._next
+
+    def _pace(self, tick: int) -> None:
+        """When the next delta may come: on the average ``every`` ticks after this one.
+
+        A delta that waited for its rows may be followed sooner, by at most ``SLACK_TICKS``,
+        so that a view falls into step with whoever writes the rows and adds no wait.
+        """
+        slack = min(self.every // 2, SLACK_TICKS)
+        self._next = max(self._next + self.every, tick + self.every - slack)
 
     def must_restart(self) -> bool:
         """Whether its rows have nothing to do with the table's any more."""
@@ -114,22 +130,25 @@ class View:
         self.seq, self.ts = tick, ts
         self._snapshot = None
         self._caught_up.clear()
+        self._pace(tick)
 
     def advance(self, tick: int, ts: int) -> list[bytes]:
         """Move to ``tick``; the messages that say what changed, none if nothing did."""
-        rows = self.table.rows(self.spec.limit)
+        change = Change(tick, self.seq, ts, {}, {})
+        touched = None if self.spec.limit else self.table.touched(self._version)
+        if touched is None:
+            self._compare_all(change)
+        else:
+            self._compare_some(change, touched)
         self._version = self.table.version
-        change = self._compare(rows, tick, ts)
         if not change:
             return []
-        self.rows = dict(rows)
         self._move(tick, ts)
         self._remember(change)
         return self._writer.change(self, change)
 
-    def _compare(self, rows: Mapping[Key, Row], tick: int, ts: int) -> Change:
-        change = Change(tick, self.seq, ts, {}, {})
-        known = self.rows
+    def _compare_all(self, change: Change) -> None:
+        known, rows = self.rows, dict(self.table.rows(self.spec.limit))
         for key, row in rows.items():
             before = known.get(key)
             if before is not row and (fields := self._changed(before, row)):
@@ -138,7 +157,20 @@ class View:
             change.removed = dict.fromkeys(key for key in known if key not in rows)
         if self.table.is_board and list(known) != (order := list(rows)):
             change.order = order
-        return change
+        self.rows = rows
+
+    def _compare_some(self, change: Change, touched: Iterable[Key]) -> None:
+        known = self.rows
+        for key in touched:
+            row, before = self.table.row(key), known.get(key)
+            if row is None:
+                if before is not None:
+                    change.removed[key] = None
+                    del known[key]
+            elif before is not row:
+                known[key] = row
+                if fields := self._changed(before, row):
+                    change.set[key] = fields
 
     def _changed(self, before: Row | None, row: Row) -> dict[str, Any]:
         names, picked = self.fields, self._picked

@@ -12,7 +12,9 @@ from msgspec import Meta, Struct, field
 
 SUBPROTOCOL: Final = "tapewire.v1"
 
-TICKS_PER_SECOND: Final = 20
+TICKS_PER_SECOND: Final = 100
+"""``seq`` counts these; a view sends at one of every ``TICKS_PER_SECOND / rate_hz``."""
+
 RATES_HZ: Final = (1, 2, 5, 10, 20)
 DEFAULT_RATE_HZ: Final = 10
 ROWS_PER_PART: Final = 2_000

@@ -10,6 +10,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -34,6 +35,9 @@ log = get_logger(__name__)
 
 PATH: Final = "/ws"
 CHECK_S: Final = 1.0
+
+DRAIN_S: Final = 2.0
+"""How long clients may take to answer the close of a server that goes away."""
 
 Reports = Callable[[], Awaitable[Sequence[Report]]]
 
@@ -83,12 +87,13 @@ class WidgetDataService:
         check_host(self._options.host)
         self.bounds = self._options.socket_bounds
         self.hub = Hub(epoch or secrets.token_hex(8), self._options.bounds)
-        self.source = WidgetSource(cache, self.hub, monotonic_s)
+        self.source = WidgetSource(cache, self.hub.market, monotonic_s)
         self._reports = reports
         self._is_open = is_open
         self._wall_ms = wall_ms
         self._monotonic_s = monotonic_s
         self._origins = Origins(self._options.origins)
+        self._sockets: dict[WidgetSocket, None] = {}
         self._clients: dict[WidgetSocket, None] = {}
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -100,6 +105,7 @@ class WidgetDataService:
         self._sampled = SampledLog(log, per_second=1)
         self._sent = Sent()
         self._ended = asyncio.Event()
+        self._all_left = asyncio.Event()
         self.port = self._options.port
 
     async def start(self) -> None:
@@ -138,21 +144,25 @@ class WidgetDataService:
     async def drain(self) -> None:
         """Take no new clients and send those that there are elsewhere (4000)."""
         self._state = State.DRAINING
+        self._send_away()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S if self._sockets else 0):
+                await self._all_left.wait()
+
+    def _send_away(self) -> None:
         if self._server is not None:
             self._server.close()
         for client in list(self._clients):
             client.close(CloseCode.DRAINING, "this server is going away; connect again")
-        await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Close everything; who has not answered the close by now is cut off."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._server is not None:
-            self._server.close()
-        for client in list(self._clients):
-            client.close(CloseCode.DRAINING, "this server is going away; connect again")
+        self._send_away()
+        for client in list(self._sockets):
+            client.abort()
         self._ended.set()
         self._state = State.STOPPED
 
@@ -195,7 +205,7 @@ class WidgetDataService:
             self._registry_failures += 1
             self._sampled.warning("registry does not answer", reason=type(error).__name__)
         else:
-            self.hub.show_services([service_row(report) for report in self._listed])
+            self.hub.market.show_services([service_row(report) for report in self._listed])
         condition = next_condition(self.hub.condition, self._signs(), self._wall_ms())
         self.hub.set_condition(condition)
 
@@ -212,6 +222,16 @@ class WidgetDataService:
         )
 
     # What sockets ask (``widget_socket.Desk``)
+
+    def entered(self, client: WidgetSocket) -> None:
+        """A connection was made; it is no client yet."""
+        self._sockets[client] = None
+
+    def left(self, client: WidgetSocket) -> None:
+        """A connection is gone."""
+        self._sockets.pop(client, None)
+        if not self._sockets and self._state is State.DRAINING:
+            self._all_left.set()
 
     def answer(self, request: Request) -> Response | None:
         """Health and metrics, or nothing for the WebSocket's own path."""
@@ -249,7 +269,7 @@ class WidgetDataService:
             return CloseCode.FORBIDDEN_ORIGIN
         if self._state is not State.RUNNING:
             return CloseCode.DRAINING
-        if len(self._clients) >= self.bounds.connections:
+        if len(self._sockets) > self.bounds.connections:
             self.count("refused_connections")
             return CloseCode.TOO_MANY_CONNECTIONS
         client.session = self.hub.connect(client.dialect, self._wall_ms(), client)

@@ -13,7 +13,7 @@ from typing import Final, Protocol, cast
 
 from msgspec import Struct
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidHandshake, NegotiationError
+from websockets.exceptions import NegotiationError
 from websockets.frames import CloseCode as Standard
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
@@ -54,6 +54,12 @@ class Desk(Protocol):
     """Whoever serves the sockets."""
 
     bounds: SocketBounds
+
+    def entered(self, client: "WidgetSocket") -> None:
+        """A connection was made."""
+
+    def left(self, client: "WidgetSocket") -> None:
+        """A connection is gone."""
 
     def answer(self, request: Request) -> Response | None:
         """The answer to a plain HTTP request; None when it asks for the WebSocket."""
@@ -109,6 +115,7 @@ class WidgetSocket(asyncio.Protocol):
         self._waiting_bytes = 0
         self._parts: list[bytes] = []
         self._is_text = True
+        self._was_answered = False
         self._timer: asyncio.TimerHandle | None = None
         self._paused_at_s: float | None = None
         self._heard_s = self._loop.time()
@@ -123,7 +130,8 @@ class WidgetSocket(asyncio.Protocol):
         made: socket.socket | None = transport.get_extra_info("socket")
         if made is not None:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._bounds.kernel_bytes)
-        self._timer = self._loop.call_later(self._bounds.open_s, self._abort)
+        self._timer = self._loop.call_later(self._bounds.open_s, self.abort)
+        self._desk.entered(self)
 
     def data_received(self, data: bytes) -> None:
         """Give the bytes to the protocol and act on what comes out."""
@@ -141,8 +149,11 @@ class WidgetSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It is over."""
         self._cancel_timer()
-        self._waiting.clear()
+        self._drop_waiting()
         self._leave()
+        if not self._was_answered:
+            self._desk.count("refused_handshakes")
+        self._desk.left(self)
 
     def pause_writing(self) -> None:
         """The kernel takes no more: pass this client over."""
@@ -176,8 +187,6 @@ class WidgetSocket(asyncio.Protocol):
                 self._handshake(event)
             elif isinstance(event, Frame):
                 self._frame(event)
-        if isinstance(self._protocol.handshake_exc, InvalidHandshake):
-            self._desk.count("refused_handshakes")
         self._send_pending()
 
     def _send_pending(self) -> None:
@@ -206,12 +215,14 @@ class WidgetSocket(asyncio.Protocol):
         self._cancel_timer()
         response = self._desk.answer(request)
         if response is not None:
+            self._was_answered = True
             self._protocol.send_response(response)
             return
         origin = request.headers.get("Origin")
         response = self._protocol.accept(request)
         self._protocol.send_response(response)
         if self._protocol.state is State.OPEN:
+            self._was_answered = True
             self._send_pending()
             refusal = self._desk.opened(self, origin)
             if refusal is not None:
@@ -251,9 +262,7 @@ class WidgetSocket(asyncio.Protocol):
             self._write(frame)
             return
         if self._waiting and self._waiting_bytes + len(frame) > self._bounds.waiting_bytes:
-            self._desk.count("slow_disconnects")
-            self._leave()
-            self._abort()
+            self._give_up("more waits than one client may keep")
             return
         self._waiting.append(frame)
         self._waiting_bytes += len(frame)
@@ -275,14 +284,23 @@ class WidgetSocket(asyncio.Protocol):
         """Ask an idle client for a sign of life; give up one that is stalled or silent."""
         paused_at_s = self._paused_at_s
         if paused_at_s is not None and now_s - paused_at_s > self._bounds.stalled_s:
-            self._desk.count("slow_disconnects")
-            self.close(CloseCode.SLOW_CONSUMER, "took nothing for too long")
-            self._abort()
+            self._give_up("took nothing for too long")
         elif now_s - self._heard_s > self._bounds.silent_s:
             self._desk.count("silent_disconnects")
-            self._abort()
+            self.abort()
         elif now_s - self._heard_s >= self._bounds.ping_s and paused_at_s is None:
             self._write(PING)
+
+    def _give_up(self, why: str) -> None:
+        """Close a slow client: instead of what waits it gets the reason, if it reads at all."""
+        if self.session is not None:
+            self._desk.count("slow_disconnects")
+            self._drop_waiting()
+            self.close(CloseCode.SLOW_CONSUMER, why)
+
+    def _drop_waiting(self) -> None:
+        self._waiting.clear()
+        self._waiting_bytes = 0
 
     def _leave(self) -> None:
         if self.session is not None:
@@ -291,14 +309,15 @@ class WidgetSocket(asyncio.Protocol):
 
     def _wait_for_close(self) -> None:
         self._cancel_timer()
-        self._timer = self._loop.call_later(self._bounds.close_s, self._abort)
+        self._timer = self._loop.call_later(self._bounds.close_s, self.abort)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """End the connection at once."""
         if self._transport is not None:
             self._transport.abort()
 

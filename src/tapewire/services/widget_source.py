@@ -1,4 +1,4 @@
-"""What feeds the hub: the change streams of every shard, and candles when they are asked for.
+"""What feeds the hub: the change streams of every shard, and candles on demand.
 
 Position, snapshot, follow: each shard's rows are read together with its place, and its
 change stream is followed from there. A store that does not answer is asked again and the
@@ -21,9 +21,9 @@ from tapewire.caches.cache import (
 )
 from tapewire.caches.following import START
 from tapewire.caches.reader import CandleHash
+from tapewire.hub.candles import CandleTable
 from tapewire.hub.feeds import ANY, INTERVALS
-from tapewire.hub.hub import SHOWN_LOSSES, Hub
-from tapewire.hub.tables import CandleTable
+from tapewire.hub.market import SHOWN_LOSSES, Market
 from tapewire.model.changes import BoardChange, Published
 from tapewire.model.feeds import BOARDS, candle_hash
 from tapewire.runtime.logging import get_logger
@@ -32,6 +32,12 @@ log = get_logger(__name__)
 
 LOOK_S: Final = 0.5
 """Time between two looks for new shards, and between two tries at a store that is away."""
+
+RETURN_S: Final = 0.05
+"""Time between two looks at a store without rows: what was shown is old meanwhile."""
+
+PATIENCE_S: Final = 3.0
+"""How long all shards of a store that lost writes may take to come back together."""
 
 HASHES_AT_ONCE: Final = 20
 """Candle hashes in one answer, so that reading a whole market never holds the loop long."""
@@ -42,24 +48,26 @@ DATED: Final = ("quote", "candles")
 
 
 class WidgetSource:
-    """Keeps a hub fed from the Widget Data Cache.
+    """Keeps a market fed from the Widget Data Cache.
 
     Args:
         cache: where the shards write; it belongs to the caller.
-        hub: told every change.
+        market: told every change.
         monotonic_s: a clock that only goes forward.
     """
 
     def __init__(
-        self, cache: WidgetCache, hub: Hub, monotonic_s: Callable[[], float] = time.monotonic
+        self, cache: WidgetCache, market: Market, monotonic_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._cache = cache
-        self._hub = hub
+        self._market = market
         self._monotonic_s = monotonic_s
         self._places: dict[str, Place] = {}
         self._dates: set[str] = set()
         self._generation = 0
         self._wanted = asyncio.Event()
+        self._missing: set[str] = set()
+        self._missing_until_s = 0.0
         self.away = "nothing has been read yet"
         """Why the rows may be old; empty while the streams are followed."""
 
@@ -71,18 +79,18 @@ class WidgetSource:
 
     @property
     def shards(self) -> Mapping[str, Place]:
-        """Shards and the places up to which the hub has them."""
+        """Shards and the places up to which the market has them."""
         return self._places
 
     async def run(self) -> None:
-        """Feed the hub for ever, whatever the store does."""
+        """Feed the market for ever, whatever the store does."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_forever(), name="change streams")
             group.create_task(self._load_forever(), name="candles")
 
     def want(self) -> None:
         """Somebody asked for candles that may have to be read."""
-        if self._hub.wanted():
+        if self._market.wanted():
             self._wanted.set()
 
     async def _follow_forever(self) -> None:
@@ -90,29 +98,28 @@ class WidgetSource:
             try:
                 await self._follow_on()
             except StoreLostWrites as error:
-                log.warning("the store lost writes: reading everything again", cause=str(error))
-                self._lose(str(error))
+                self._lose("the widget data cache lost data and is being read again", error)
+                self._missing |= self._places.keys()
+                self._missing_until_s = self._monotonic_s() + PATIENCE_S
                 self._places = {}
             except CacheUnavailable as error:
-                self._lose(f"the widget data cache does not answer: {error}")
+                self._lose("the widget data cache does not answer", error)
                 await asyncio.sleep(LOOK_S)
             except CacheError as error:
-                log.error("the widget data cache refused", cause=str(error))
-                self._lose(f"the widget data cache refused: {error}")
+                self._lose("the widget data cache refused to answer", error)
                 await asyncio.sleep(LOOK_S)
 
-    def _lose(self, why: str) -> None:
+    def _lose(self, why: str, error: CacheError) -> None:
         self.failures += 1
-        if not self.away:
-            log.warning("feeds are stale", cause=why)
+        if self.away != why:
+            log.warning("feeds are stale", reason=why, cause=str(error))
         self.away = why
 
     async def _follow_on(self) -> None:
         """Read what was never read, then follow until there is a new shard."""
         await self._read_new_shards()
         if not self._places:
-            self.away = "nothing has been written to the widget data cache yet"
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(RETURN_S)
             return
         follow = asyncio.create_task(self._follow())
         look = asyncio.create_task(self._until_new_shards())
@@ -133,27 +140,44 @@ class WidgetSource:
                     self.rows_at_s = self._monotonic_s()
 
     async def _until_new_shards(self) -> None:
-        while not set(await self._cache.shards()) - self._places.keys():
+        while not await self._new_shards():
             self.away = ""
             await asyncio.sleep(LOOK_S)
 
+    async def _new_shards(self) -> list[str]:
+        """Shards that hold something and are not followed yet.
+
+        Raises StoreLostWrites when one that is followed is no longer on the list.
+        """
+        listed = await self._cache.shards()
+        if gone := sorted(self._places.keys() - set(listed)):
+            raise StoreLostWrites(f"no longer in the store: {', '.join(gone)}")
+        new = [shard for shard in listed if shard not in self._places]
+        return [shard for shard in new if await self._cache.names(shard)]
+
     async def _read_new_shards(self) -> None:
-        new = [shard for shard in await self._cache.shards() if shard not in self._places]
-        read = [await self._read(shard) for shard in new]
-        if not read:
+        """Read new shards; after a loss wait a while until all are back, then read them at once."""
+        new = await self._new_shards()
+        if not self._places:
+            if self._missing - set(new) and self._monotonic_s() < self._missing_until_s:
+                return
+            self._missing.clear()
+        if not new:
+            self.away = self.away or "nothing has been written to the widget data cache yet"
             return
+        read = [await self._read(shard) for shard in new]
         if not self._places:
             self.resets += 1
-            self._hub.reset()
+            self._market.reset()
         self._generation += 1
-        for table in self._hub.candles.values():
+        for table in self._market.candles.values():
             table.unload()
         self._take(read)
         self._wanted.set()
         self.away = ""
 
     def _take(self, entries: Sequence[Followed]) -> None:
-        self._hub.take(entries)
+        self._market.take(entries)
         for entry in entries:
             self._places[entry.shard] = entry.place
             self._dates.update(map(_date, entry.changes.rows))
@@ -184,7 +208,7 @@ class WidgetSource:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
-            for table in self._hub.wanted():
+            for table in self._market.wanted():
                 try:
                     await self._load(table)
                 except CacheError as error:
@@ -201,7 +225,7 @@ class WidgetSource:
             place = await self._load_shard(table, shard, found)
             places[shard] = place or START
         if generation == self._generation:
-            self._hub.load(table, places, found)
+            self._market.load(table, places, found)
         else:
             self._wanted.set()
 
