@@ -40,18 +40,25 @@ async def erase_and_mark(url: str, sources: str) -> None:
     """Delete every shard's keys and leave the replay's mark."""
     async with open_redis(url) as redis:
         with answers_from(address_of(url)):
-            shards = await redis.execute_command("SMEMBERS", WidgetDataCacheKeys.SHARDS)
             await redis.set(MARK, sources)
+    await erase(url)
+
+
+async def take_mark(url: str) -> bool:
+    """Take the replay's mark away; whether there was one. What follows is live."""
+    async with open_redis(url) as redis:
+        with answers_from(address_of(url)):
+            return bool(await redis.delete(MARK))
+
+
+async def erase(url: str) -> None:
+    """Delete every shard's keys."""
+    async with open_redis(url) as redis:
+        with answers_from(address_of(url)):
+            shards = await redis.execute_command("SMEMBERS", WidgetDataCacheKeys.SHARDS)
             for shard in shards:
                 await _erase(redis, WidgetDataCacheKeys(shard.decode()))
             await redis.delete(WidgetDataCacheKeys.SHARDS)
-
-
-async def unmark(url: str) -> None:
-    """Say that what follows is live."""
-    async with open_redis(url) as redis:
-        with answers_from(address_of(url)):
-            await redis.delete(MARK)
 
 
 async def _erase(redis: Redis, keys: WidgetDataCacheKeys) -> None:

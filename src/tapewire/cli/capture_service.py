@@ -68,7 +68,8 @@ async def _make(
     stack.callback(
         lambda: summary.update(file=str(path), frames=writer.frames, frame_bytes=writer.frame_bytes)
     )
-    queue = MemoryQueue(MemoryBroker(), QueueLayout(max_bytes=DISCARDED_BYTES))
+    shards = dict.fromkeys(wiring.streams, settings.tapewire_shards)
+    queue = MemoryQueue(MemoryBroker(), QueueLayout(shards=shards, max_bytes=DISCARDED_BYTES))
     listener = compose.build_listener(settings, wiring, queue, lease, capture=writer)
     alongside.run(_watch(listener, path), "watch the file")
     if seconds is not None:

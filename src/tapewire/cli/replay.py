@@ -37,14 +37,6 @@ class ReplayOptions(Struct, frozen=True, kw_only=True):
             )
 
 
-def with_an_end(source: str) -> str:
-    """A replay ends; a generator does with its first day, unless told otherwise."""
-    kind, _, options = source.partition(":")
-    if kind != "generator" or "until=" in options:
-        return source
-    return f"generator:{options},until=end" if options else "generator:until=end"
-
-
 def replay(
     source: SourceArguments,
     queue: Annotated[
@@ -75,7 +67,7 @@ def replay(
 ) -> None:
     """Play recorded events the whole way: socket, queue, processor, Redis."""
     options = ReplayOptions(
-        sources=tuple(with_an_end(text) for text in source),
+        sources=tuple(source),
         queue=queue,
         shards=shards,
         processors=processors,

@@ -66,7 +66,7 @@ def listener_of(plan: Plan) -> WorkerSpec:
     """The listener: a restart would miss what was sent meanwhile, so its end is final."""
     return WorkerSpec(
         "listener",
-        tapewire_command("run", "listener", *_common(plan), "--once"),
+        tapewire_command("run", "listener", *_common(plan)),
         restart=Restart.NEVER,
     )
 
@@ -84,7 +84,7 @@ def processors_of(plan: Plan) -> list[WorkerSpec]:
 
 
 def _common(plan: Plan) -> list[str]:
-    options = ["--http", "off", "--streams", ",".join(plan.wiring.streams)]
+    options = ["--http", "off", "--once", "--streams", ",".join(plan.wiring.streams)]
     return [*options, "--lossless"] if plan.wiring.lossless else options
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import aiohttp
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tapewire.caches.embedded import EmbeddedServer
 from tapewire.caches.reference import MemoryReference, ReferenceCache
@@ -31,6 +32,7 @@ from tapewire.runtime.environment import Loaded
 from tapewire.runtime.lease import LocalLease
 from tapewire.runtime.service import UsageError
 from tapewire.runtime.settings import Settings
+from tapewire.simulators.generator import DEFAULT_DATE
 from tapewire.simulators.massive import MassiveSimulator
 from tapewire.simulators.source_strings import parse_source
 from tapewire.simulators.sources import MergedSources
@@ -62,13 +64,29 @@ async def run_replay(options: ReplayOptions, loaded: Loaded, *, json: bool) -> i
     for note in plan.source.notes:
         Watcher.say(note)
     async with caches(plan.settings) as settings:
-        result = await play(Plan(options, settings, plan.source, plan.wiring))
+        result = await play(replace(plan, settings=settings))
     print_result(printer, result)
     return 0
 
 
+def completed(source: str) -> str:
+    """A source that says itself what is played, in whichever process that is.
+
+    A generator plays one day to its end, unless it says otherwise.
+    """
+    kind, _, text = source.partition(":")
+    if kind != "generator":
+        return source
+    options = [option for option in text.split(",") if option]
+    given = {option.partition("=")[0] for option in options}
+    defaults = {"date": DEFAULT_DATE, "until": "end"}
+    missing = [f"{name}={value}" for name, value in defaults.items() if name not in given]
+    return f"generator:{','.join([*options, *missing])}"
+
+
 def make_plan(options: ReplayOptions, settings: Settings) -> Plan:
     """Read the sources and decide what is carried; errors of usage come from here."""
+    options = replace(options, sources=tuple(map(completed, options.sources)))
     source = MergedSources([parse_source(text) for text in options.sources])
     topics = tuple(f"{topic}.*" for topic in sorted(source.topics))
     streams = tuple(dict.fromkeys(STREAM_OF_EVENT[topic] for topic in sorted(source.topics)))

@@ -17,12 +17,14 @@ from tapewire.caches.connection import Link
 from tapewire.caches.lease import RedisLease
 from tapewire.caches.reference import ReferenceCache, keep_following
 from tapewire.caches.registry import RedisRegistry
+from tapewire.caches.replay_mark import erase, take_mark
 from tapewire.cli import compose
 from tapewire.cli.capture import open_capture
 from tapewire.cli.composed import Alongside, Composed, Make
 from tapewire.cli.errors import explain
 from tapewire.cli.known_references import KnownReferences
 from tapewire.runtime.health import HttpAddress
+from tapewire.runtime.logging import get_logger
 from tapewire.runtime.process_manager import (
     ManagedWorkers,
     ProcessManager,
@@ -34,6 +36,8 @@ from tapewire.runtime.registry import Registry
 from tapewire.runtime.runner import Deadlines, run_service
 from tapewire.runtime.service import Service, UsageError
 from tapewire.runtime.settings import HTTP_PORTS, Settings
+
+log = get_logger(__name__)
 
 LEASE_TTL_S: Final = 15.0
 
@@ -177,6 +181,8 @@ async def _make_processor(plan: Plan, stack: AsyncExitStack, alongside: Alongsid
     stack.push_async_callback(registry.close)
     with compose.reaching("wdc_redis_url"):
         await cache.shards()
+        if not (wiring.lossless or wiring.once):
+            await _make_live(compose.server(settings, "wdc_redis_url"))
     with compose.reaching("mdc_redis_url"):
         await references.position()
     with compose.reaching("rabbitmq_url"):
@@ -194,6 +200,13 @@ async def _make_processor(plan: Plan, stack: AsyncExitStack, alongside: Alongsid
     known.refer = processor.refer
     alongside.run(keep_following(references, known.take), "reference rows")
     return processor
+
+
+async def _make_live(url: str) -> None:
+    """A live system does not go on from a replay's result: that is erased."""
+    if await take_mark(url):
+        log.warning("WDC_REDIS_URL held the result of a replay, which is erased")
+        await erase(url)
 
 
 async def _make_reference(plan: Plan, stack: AsyncExitStack, _: Alongside) -> Service:

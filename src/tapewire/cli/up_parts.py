@@ -15,7 +15,7 @@ import aiohttp
 from msgspec import Struct
 
 from tapewire.caches.embedded import EmbeddedServer
-from tapewire.caches.replay_mark import Holding, erase_and_mark, holding, unmark
+from tapewire.caches.replay_mark import Holding, erase, erase_and_mark, holding, take_mark
 from tapewire.cli.errors import explain
 from tapewire.cli.ports import any_free, given_or_next
 from tapewire.runtime.process_manager import (
@@ -154,13 +154,11 @@ def choose_ports(plan: UpPlan) -> Addresses:
 
 async def prepare_cache(url: str, *, live: bool) -> None:
     """Simulated results begin empty and never mix with live ones."""
-    held = await holding(url)
     if live:
-        if held is Holding.REPLAY:
-            await erase_and_mark(url, "")
-            await unmark(url)
+        if await take_mark(url):
+            await erase(url)
         return
-    if held is Holding.LIVE:
+    if await holding(url) is Holding.LIVE:
         raise UsageError(
             "the data folder holds live data, which simulated data would replace; set"
             " TAPEWIRE_DATA_DIR to another folder for the simulator, or start with --feed live"
