@@ -5,10 +5,11 @@ twice and hide an outage. ``Retry(NoBackoff(), 0)`` runs each command and each c
 exactly once, whatever the URL's options say; whoever called decides what is safe to repeat.
 """
 
+import asyncio
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, Final
@@ -60,14 +61,19 @@ def unix_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def open_redis(url: str, *, timeout_s: float = TIMEOUT_S) -> Any:
-    """redis-py's own client (its types are loose) with every wait bounded, nothing repeated."""
+def open_redis(
+    url: str, *, timeout_s: float | None = TIMEOUT_S, connect_s: float = TIMEOUT_S
+) -> Any:
+    """redis-py's own client (its types are loose), nothing repeated.
+
+    ``timeout_s`` bounds sending and each answer, unless the caller does (None).
+    """
     return Redis.from_url(
         url,
         protocol=2,
         decode_responses=False,
         socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
+        socket_connect_timeout=connect_s,
         health_check_interval=0,
         retry=Retry(NoBackoff(), 0),
     )
@@ -76,20 +82,23 @@ def open_redis(url: str, *, timeout_s: float = TIMEOUT_S) -> Any:
 class Link:
     """Connections to one server; opened when first used.
 
+    The bound of each request is our own: redis-py's uses ``wait_for``, which on Python 3.11
+    loses a cancellation that comes while a command is sent, and its task then runs on.
+
     Args:
         url: ``redis://…``, ``rediss://…`` or ``unix://…?db=N``; ValueError for another kind.
-        timeout_s: bounds connecting, writing, and waiting for one answer.
+        timeout_s: bounds a request: connecting where needed, writing, waiting for the answer.
     """
 
     def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self.url = url
         self.address = address_of(url)
         self.timeout_s = timeout_s
-        self._redis = open_redis(url, timeout_s=timeout_s)
+        self._redis = open_redis(url, timeout_s=None, connect_s=timeout_s)
 
     async def run(self, *command: Argument) -> Any:
         """Send one command once and return its answer; keys and values are bytes."""
-        with answers_from(self.address):
+        async with self._bounded():
             return await self._redis.execute_command(*command)
 
     async def script(self, script: Script, keys: Sequence[str], *arguments: Argument) -> Any:
@@ -99,7 +108,7 @@ class Link:
         nothing, so the whole text is sent.
         """
         rest = (len(keys), *keys, *arguments)
-        with answers_from(self.address):
+        async with self._bounded():
             try:
                 return await self._redis.execute_command("EVALSHA", script.digest, *rest)
             except exceptions.NoScriptError:
@@ -110,8 +119,14 @@ class Link:
         async with self._redis.pipeline(transaction=atomic) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)
-            with answers_from(self.address):
+            async with self._bounded():
                 return list(await pipeline.execute())
+
+    @asynccontextmanager
+    async def _bounded(self) -> AsyncIterator[None]:
+        with answers_from(self.address):
+            async with asyncio.timeout(self.timeout_s):
+                yield
 
     async def close(self) -> None:
         """Close every connection."""
@@ -134,7 +149,9 @@ def answers_from(address: str) -> Iterator[None]:
     except exceptions.AuthenticationError as error:
         raise CacheError(f"{address} refused the user or password: {error}") from error
     except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
-        raise CacheUnavailable(f"no answer from {address}: {error}") from error
+        raise CacheUnavailable(
+            f"no answer from {address}: {str(error) or 'not in time'}"
+        ) from error
     except exceptions.ResponseError as error:
         if isinstance(error, NOT_NOW_CLASSES) or NOT_NOW.search(str(error)):
             raise CacheUnavailable(f"{address} cannot serve now: {error}") from error
