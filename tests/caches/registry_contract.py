@@ -41,6 +41,15 @@ class RegistryContract:
         time.now_s += 5
         assert await registry.reports() == [report("processor", "1")]
 
+    async def test_reports_that_may_be_last_words_can_be_left_out(
+        self, registry: Registry, time: Timepiece
+    ) -> None:
+        await registry.heartbeat(report("processor", "0"))
+        time.now_s += 3
+        await registry.heartbeat(report("processor", "1"))
+        assert len(await registry.reports()) == 2
+        assert await registry.reports(max_age_s=2.5) == [report("processor", "1")]
+
     async def test_who_stopped_in_good_order_is_not_listed(self, registry: Registry) -> None:
         await registry.heartbeat(report())
         await registry.forget("listener", "0")

@@ -68,9 +68,10 @@ class RedisRegistry:
         commands: list[Sent] = [("DEL", key), ("ZREM", Keys.SERVICES, key)]
         await self._link.together(commands, atomic=True)
 
-    async def reports(self) -> list[Report]:
+    async def reports(self, max_age_s: float = Ttl.REPORT_S) -> list[Report]:
         """Reports of all living instances."""
-        keys = await self._link.run("ZRANGEBYSCORE", Keys.SERVICES, self._now_ms(), "+inf")
+        oldest_ms = self._now_ms() + int((Ttl.REPORT_S - max_age_s) * 1000)
+        keys = await self._link.run("ZRANGEBYSCORE", Keys.SERVICES, oldest_ms, "+inf")
         packed = await self._link.run("MGET", *keys) if keys else []
         found = [_decode_report(report) for report in packed if report is not None]
         return sorted(found, key=lambda report: (report.service, report.instance))

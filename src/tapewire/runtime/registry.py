@@ -54,8 +54,11 @@ class Registry(Protocol):
     async def forget(self, service: str, instance: str) -> None:
         """Take an instance off the list: it stopped in good order."""
 
-    async def reports(self) -> list[Report]:
-        """Reports of all living instances, by service and instance."""
+    async def reports(self, max_age_s: float = REPORT_TTL_S) -> list[Report]:
+        """Reports of all living instances, by service and instance.
+
+        Those of a process that was killed stay for 10 s: ``max_age_s`` asks for newer ones.
+        """
 
     async def send(
         self, service: str, instance: str, name: str, arguments: Mapping[str, Any], wait_s: float
@@ -96,11 +99,13 @@ class MemoryRegistry:
         """Take an instance off the list."""
         self._reports.pop((service, instance), None)
 
-    async def reports(self) -> list[Report]:
+    async def reports(self, max_age_s: float = REPORT_TTL_S) -> list[Report]:
         """Reports of all living instances."""
         now_s = self._now_s()
         self._reports = {key: kept for key, kept in self._reports.items() if kept[0] > now_s}
-        return [self._reports[key][1] for key in sorted(self._reports)]
+        oldest_s = now_s + REPORT_TTL_S - max_age_s
+        kept = sorted(self._reports.items())
+        return [report for _, (until_s, report) in kept if until_s > oldest_s]
 
     async def send(
         self, service: str, instance: str, name: str, arguments: Mapping[str, Any], wait_s: float

@@ -159,12 +159,18 @@ class MassiveDataProcessor:
             await owner.closed.wait()
 
     async def _give_back(self) -> None:
-        """Hand shards over whose own processor has been up for a while."""
+        """Hand shards over whose own processor has been up for a while.
+
+        A shard that was just taken over stays: its own processor's death may be so fresh that
+        nobody has heard of it.
+        """
         while not self._draining.is_set():
             await self._pause(1.0)
             up = await self._homes_up()
-            for shard in list(self._owners):
-                if not self.is_home(shard) and shard.index % self._options.processors in up:
+            settled_s = time.monotonic() - STAND_BY_S
+            for shard, owner in list(self._owners.items()):
+                known = owner.began_s < settled_s and not self.is_home(shard)
+                if known and shard.index % self._options.processors in up:
                     _log.info("%s: giving it back to its own processor", shard.name)
                     await self.hand_over(shard)
 
@@ -181,10 +187,14 @@ class MassiveDataProcessor:
             await asyncio.wait(holding, timeout=0.01)
 
     async def stop(self) -> None:
-        """Close everything."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Close everything.
+
+        Asks again: on Python 3.11 ``wait_for`` in a library may lose a cancellation.
+        """
+        while running := [task for task in self._tasks if not task.done()]:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running, timeout=0.5)
         await self._queue.stop()
         self._state = State.STOPPED
 

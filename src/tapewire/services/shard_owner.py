@@ -23,14 +23,11 @@ _log = logging.getLogger(__name__)
 RETRY_S: Final = 0.2
 """Wait before a refused attachment or an unavailable cache is tried again."""
 
-REFER_S: Final = 1.0
-"""Wait before reference rows are asked for again whose cache was away at the claim."""
-
 PRIVATE: Final = "private:"
 
 
 class References(Protocol):
-    """Reference rows: what is there now, and word of what changes."""
+    """Reference rows as this process knows them: no server is asked, nothing is waited for."""
 
     async def snapshot(self) -> Sequence[Reference]:
         """All rows of the current dates."""
@@ -62,6 +59,7 @@ class ShardOwner:
         now_ms: Callable[[], float],
     ) -> None:
         self.state = state
+        self.began_s = time.monotonic()
         self.place: Place | None = None
         self.flushes = 0
         self.cache_failures = 0
@@ -87,12 +85,10 @@ class ShardOwner:
         """
         try:
             if await self._claim():
-                referred = await self._refer(references)
+                self.state.refer(await references.snapshot())
                 async with asyncio.TaskGroup() as tasks:
                     self._folding = tasks.create_task(self._fold(first))
                     tasks.create_task(self._flush_regularly())
-                    if not referred:
-                        tasks.create_task(self._refer_later(references))
                     if self._leaving.is_set():
                         self._folding.cancel()
         finally:
@@ -133,21 +129,6 @@ class ShardOwner:
         hashes = {PRIVATE + name: None for name in names}
         found = await self._cache.fetch(self.state.shard.name, hashes)
         return {name.removeprefix(PRIVATE): values for name, values in found.items()}
-
-    async def _refer(self, references: References) -> bool:
-        """Take the reference rows in; False when their cache is away, which stops no folding."""
-        try:
-            self.state.refer(await references.snapshot())
-        except CacheUnavailable as error:
-            _log.warning("%s: no reference rows yet: %s", self.state.shard.name, error)
-            return False
-        return True
-
-    async def _refer_later(self, references: References) -> None:
-        while not self._leaving.is_set():
-            await self._pause(REFER_S)
-            if await self._refer(references):
-                return
 
     async def _fold(self, deliveries: Sequence[Delivery]) -> None:
         while True:
