@@ -17,7 +17,8 @@ unreadable row) closes them with 1011 and sets ``finished``; `stop` then raises 
 
 Faults are planned at the start (``faults=["drop@1000"]``), by `MassiveSimulator.inject`, or by
 ``POST {rest_url}/_simulator/faults`` with ``{"fault": "drop", "after": 1000}``;
-``GET {rest_url}/_simulator/statistics`` answers with `Statistics`.
+``POST {rest_url}/_simulator/price`` with ``{"symbol": "AIG", "price": 50.25}`` makes a ticker
+trade at a price now; ``GET {rest_url}/_simulator/statistics`` answers with `Statistics`.
 """
 
 from __future__ import annotations
@@ -116,6 +117,7 @@ class MassiveSimulator:
             now_ms=lambda: self._player.event_ms,
             last_date=max(self.source.dates, default=""),
             inject=self.inject,
+            trade=self._player.trade,
         )
 
     @property

@@ -1,8 +1,8 @@
 """The REST side of the Massive simulator: what the reference service asks, and its own controls.
 
 Shapes follow massive.md, section 2: previous day and average volume (grouped daily, previous
-close, daily bars), universe, float, market status. ``/_simulator/...`` is ours: faults and
-statistics, without a key.
+close, daily bars), universe, float, market status. ``/_simulator/...`` is ours: faults,
+prices and statistics, without a key.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from aiohttp import web
 from tapewire.market.sessions import Session, SessionCalendar, TradingDay
 from tapewire.simulators.connection import Account
 from tapewire.simulators.faults import FaultError
+from tapewire.simulators.prints import PrintError
 from tapewire.simulators.sources import DailyBar, Reference
 from tapewire.simulators.statistics import Statistics
 
@@ -47,12 +48,19 @@ class FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
     after: int = 0
 
 
+class PriceRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /_simulator/price``: a ticker, and what it is to trade at now."""
+
+    symbol: str
+    price: float
+
+
 class RestSide:
     """The calls, answered from a source's reference.
 
     ``now_ms`` is the simulated time: that of the last event sent, 0 before the first.
     ``last_date`` is the last session that is played. ``inject`` takes a fault's name and the
-    number of further events.
+    number of further events; ``trade`` makes a ticker trade at a price.
     """
 
     def __init__(
@@ -64,6 +72,7 @@ class RestSide:
         statistics: Statistics,
         now_ms: Callable[[], int],
         inject: Callable[[str, int], None],
+        trade: Callable[[str, float], Awaitable[int]],
         last_date: str = "",
     ) -> None:
         self._reference = reference
@@ -73,6 +82,7 @@ class RestSide:
         self._statistics = statistics
         self._now_ms = now_ms
         self._inject = inject
+        self._trade = trade
         self._calendar = SessionCalendar.load("XNYS")
         self._request_ids = (f"{number:032x}" for number in count(1))
 
@@ -91,6 +101,7 @@ class RestSide:
             web.get("/v1/marketstatus/now", self._market_now),
             web.get("/v1/marketstatus/upcoming", self._market_upcoming),
             web.post("/_simulator/faults", self._add_fault),
+            web.post("/_simulator/price", self._set_price),
             web.get("/_simulator/statistics", self._show_statistics),
         ])  # fmt: skip
         return application
@@ -223,6 +234,14 @@ class RestSide:
         except (msgspec.DecodeError, FaultError) as error:
             return _json({"error": str(error)}, 400)
         return _json({"planned": wanted.fault, "after": wanted.after})
+
+    async def _set_price(self, request: web.Request) -> web.Response:
+        try:
+            wanted = msgspec.json.decode(await request.read(), type=PriceRequest)
+            time_ms = await self._trade(wanted.symbol, wanted.price)
+        except (msgspec.DecodeError, PrintError) as error:
+            return _json({"error": str(error)}, 400)
+        return _json({"symbol": wanted.symbol, "price": wanted.price, "timestamp_ms": time_ms})
 
     async def _show_statistics(self, _: web.Request) -> web.Response:
         return _json(self._statistics.as_dict())

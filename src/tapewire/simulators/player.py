@@ -8,6 +8,7 @@ from collections.abc import Callable
 from tapewire.simulators.connection import Connection
 from tapewire.simulators.faults import EVENT_FAULTS, Fault, FaultError, FaultScript, Tampering
 from tapewire.simulators.pacing import Pace, Speed, SpeedKind
+from tapewire.simulators.prints import PrintError, Prints
 from tapewire.simulators.sources import Slice, Source
 from tapewire.simulators.statistics import Statistics
 
@@ -70,6 +71,7 @@ class Player:
         self._max_frame_bytes = max_frame_bytes
         self._tampering = Tampering()
         self._script = FaultScript()
+        self._prints = Prints()
         self.event_ms = 0
         """The time of the last event that was due; 0 before the first."""
 
@@ -82,6 +84,7 @@ class Player:
             for bundle in self._pace.bundles(events):
                 if not self._waits:
                     await asyncio.sleep(self._pace.delay_s(bundle, now_s()))
+                    self._prints.watch(bundle)
                 self.event_ms = bundle[-1][0]
                 await self._deliver(bundle)
         if held := self._tampering.release():
@@ -126,6 +129,24 @@ class Player:
             if own:
                 self._statistics.count(self._statistics.events, own)
                 listener.send(own, self._max_frame_bytes)
+
+    async def trade(self, symbol: str, price: float) -> int:
+        """Send a trade of ``symbol`` and its second bar now; their event time in ms.
+
+        Raises PrintError for a ticker that the source does not have, and where no moment is
+        being played: at speed ``max``, of a capture, or before the first event.
+        """
+        if self._waits or self._source.whole_frames:
+            raise PrintError(
+                f"the price of {symbol!r} cannot be set at speed max or in a capture; play"
+                " another source, or at another speed"
+            )
+        if not self.event_ms:
+            raise PrintError("nothing has been played yet; subscribe first")
+        if self._source.symbols and symbol not in self._source.symbols:
+            raise PrintError(f"{self._source.name} has no ticker {symbol!r}")
+        await self._deliver(self._prints.make(symbol, price, self.event_ms))
+        return self.event_ms
 
     def plan(self, fault: Fault) -> None:
         """Add a fault to those to come; FaultError when the source cannot have it."""
