@@ -5,7 +5,7 @@ import { defineConfig } from 'vite'
 export default defineConfig({
   plugins: [vue()],
   build: {
-    target: 'es2022',
+    target: ['chrome123', 'firefox121', 'safari17.5'], // the first with light-dark()
     // The policy of the page allows no inline scripts and no data: styles.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

@@ -172,8 +172,7 @@ async def main(port: int, updates: int) -> None:
             await asyncio.sleep(1 / HZ)
             for row in draw.sample(list(market.rows.values()), min(updates // HZ, 390)):
                 market.trade(row, draw.uniform(0.998, 1.002))
-            for client in list(clients):
-                await client.flush()
+            await asyncio.gather(*(client.flush() for client in clients), return_exceptions=True)
 
 
 if __name__ == "__main__":

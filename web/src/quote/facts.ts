@@ -8,6 +8,8 @@ export interface Fact {
   readonly field: string
   readonly title: string
   readonly format: (value: unknown) => string
+  /** Left out where there is little room. */
+  readonly isExtra?: boolean
 }
 
 const time = (value: unknown): string => (isNumber(value) && value > 0 ? clock(value) : NONE)
@@ -15,11 +17,15 @@ const time = (value: unknown): string => (isNumber(value) && value > 0 ? clock(v
 export const FACTS: readonly Fact[] = [
   { field: 'open', title: 'Open', format: price },
   { field: 'prev_day_close', title: 'Prev close', format: price },
+  { field: 'prev_day_high', title: 'Prev high', format: price, isExtra: true },
+  { field: 'prev_day_low', title: 'Prev low', format: price, isExtra: true },
   { field: 'aggregate_vwap', title: 'VWAP', format: price },
   { field: 'accumulated_volume', title: 'Volume', format: compact },
+  { field: 'prev_day_volume', title: 'Prev volume', format: compact, isExtra: true },
   { field: 'relative_volume', title: 'Rel volume', format: ratio },
   { field: 'avg_volume', title: 'Avg volume', format: compact },
   { field: 'free_float', title: 'Free float', format: compact },
+  { field: 'average_size', title: 'Avg size', format: compact, isExtra: true },
   { field: 'start_timestamp', title: 'Last trade', format: time },
 ]
 

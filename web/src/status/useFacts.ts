@@ -7,7 +7,7 @@ import type { View } from '../feed/view'
 import { isNumber } from '../format/numbers'
 import { sessionByClock, type Session } from '../format/newYork'
 import { useNow } from '../shell/useNow'
-import { isPlayback, type Facts } from './words'
+import { isPlayback, PLAYBACK_AFTER_MS, type Facts } from './words'
 
 const STATUS_FEED = 'system:status'
 
@@ -89,6 +89,7 @@ function newestOf(known: Newest, view: View): Newest {
 function marketOf(facts: Facts, rowSession: Session | null): Market {
   const { nowMs, newestMs, statuses } = facts
   if (isPlayback(facts)) return { session: rowSession ?? sessionByClock(newestMs), timeMs: newestMs }
+  if (rowSession && nowMs - newestMs < PLAYBACK_AFTER_MS) return { session: rowSession, timeMs: nowMs }
   const isClosed = statuses.some(({ state }) => state === 'closed')
   return { session: isClosed ? 'closed' : sessionByClock(nowMs), timeMs: nowMs }
 }

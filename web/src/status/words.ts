@@ -25,8 +25,10 @@ export interface Facts {
   readonly changedMs: number
 }
 
-/** Event time that far from the clock is another day's: the market is being played back. */
-export const PLAYBACK_AFTER_MS = 5 * 60_000
+/** Event time further behind the clock than any delayed feed: the market is being played back. */
+export const PLAYBACK_AFTER_MS = 60 * 60_000
+/** Ages up to here are said as ages, older trades by their time. */
+const AGES_UNTIL_MS = 5 * 60_000
 /** Changes that still come in this often mean that the stream is not merely left over. */
 const MOVING_WITHIN_MS = 10_000
 
@@ -67,14 +69,15 @@ function dataLine(facts: Facts): Line {
   if (isPlayback(facts)) {
     return { tone: 'good', text: `Live playback of ${newYork.date(newestMs)}` }
   }
-  const delayed = statuses.some(({ state }) => state === 'delayed')
-  const text = `${delayed ? 'Delayed' : 'Live'}, newest trade ${when(newestMs, nowMs)}`
-  return { tone: delayed ? 'waiting' : 'good', text }
+  const newest = `newest trade ${when(newestMs, nowMs)}`
+  const delayed = statuses.find(({ state }) => state === 'delayed')
+  if (!delayed) return { tone: 'good', text: `Live, ${newest}` }
+  return { tone: 'waiting', text: `Delayed${delayed.reason && ` ${delayed.reason}`}, ${newest}` }
 }
 
 function when(ms: number, nowMs: number): string {
   const age = nowMs - ms
-  if (age < PLAYBACK_AFTER_MS) return `${ago(age)} ago`
+  if (age < AGES_UNTIL_MS) return `${ago(age)} ago`
   return newYork.date(ms) === newYork.date(nowMs)
     ? `at ${newYork.clock(ms)}`
     : `on ${newYork.day(ms)} at ${newYork.clock(ms)}`
