@@ -24,6 +24,8 @@ from tapewire.runtime.service import DependencyMissing, ServiceError, UsageError
 FAILED: Final = 1
 INTERRUPTED: Final = 130
 
+_MISSING: Final = (FileNotFoundError, NotADirectoryError, PermissionError, ConnectionError)
+
 
 class Ending(NamedTuple):
     """How a command ended: its exit code, and the line for stderr (empty: say nothing)."""
@@ -78,8 +80,7 @@ def _of_system(error: OSError) -> Ending:
     """A reader that went away is no failure worth words; the rest names its file."""
     if error.errno == errno.EPIPE:
         return Ending(FAILED, "")
-    missing = isinstance(error, FileNotFoundError | PermissionError | ConnectionError)
-    code = DependencyMissing.exit_code if missing else FAILED
+    code = DependencyMissing.exit_code if isinstance(error, _MISSING) else FAILED
     where = f"{error.filename}: " if error.filename else ""
     return Ending(code, f"{where}{error.strerror or error}")
 
