@@ -114,6 +114,9 @@ def started(*arguments: str, env: Mapping[str, str]) -> Iterator[Running]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def trade_files(shared: Path, *dates: str, symbols: Sequence[str] = SYMBOLS) -> list[str]:

@@ -49,6 +49,11 @@ class Stage:
         pid = processors_of(self.replay.pid).get(index)
         return None if pid in self._killed else pid
 
+    def _stands_at(self, place: int, shards: tuple[str, ...]) -> bool:
+        """Whether so many events are applied; fails the test when the replay has ended."""
+        assert self.replay.runs, self.replay.end().stderr
+        return self.applied(*shards) >= place
+
     def kill(self, index: int, queue: str, place: int, *shards: str) -> Kill:
         """Kill a processor once so many events are applied, with unacknowledged batches."""
         kill: Kill = wait_for(lambda: self._try_to_kill(index, queue, place, shards), "a kill", 60)
@@ -57,8 +62,7 @@ class Stage:
     def _try_to_kill(
         self, index: int, queue: str, place: int, shards: tuple[str, ...]
     ) -> Kill | None:
-        assert self.replay.runs, self.replay.end().stderr
-        if self.applied(*shards) < place:
+        if not self._stands_at(place, shards):
             return None
         pid = self.processor(index)
         with frozen(pid):
@@ -71,6 +75,6 @@ class Stage:
 
     def freeze(self, index: int, place: int, seconds: float, *shards: str) -> None:
         """Freeze a processor for a while once so many events are applied."""
-        wait_for(lambda: self.applied(*shards) >= place, f"{place} events")
+        wait_for(lambda: self._stands_at(place, shards), f"{place} events")
         with frozen(self.processor(index)):
             time.sleep(seconds)
