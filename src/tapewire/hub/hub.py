@@ -201,9 +201,9 @@ class Hub:
             for room in self._rooms.values():
                 if not room.is_empty and room.view.table.ready:
                     self._tick_room(room, out)
-        self._tick_status(out)
         if self.tick_number % TICKS_PER_SECOND == 0:
             self._each_second()
+        self._tick_status(out)
         return deliveries(out)
 
     def _each_second(self) -> None:

@@ -18,6 +18,7 @@ from msgspec import Struct
 from websockets.http11 import Request, Response
 
 from tapewire.caches.cache import WidgetCache
+from tapewire.hub.buffers import BUFFERS, Policy
 from tapewire.hub.condition import Signs, next_condition
 from tapewire.hub.hub import Hub
 from tapewire.hub.protocol import Reaction, receive
@@ -330,8 +331,9 @@ class WidgetDataService:
 TEXT: Final = "text/plain; charset=utf-8"
 
 DROPS: Final = (
-    "conflated", "slow_disconnects", "silent_disconnects", "rate_limited", "protocol_errors",
-    "refused_origins", "refused_connections", "refused_handshakes",
+    *(buffer.counter for buffer in BUFFERS if buffer.policy is not Policy.DROP_OLDEST),
+    "silent_disconnects", "too_big", "protocol_errors", "refused_origins",
+    "refused_connections", "refused_handshakes",
 )  # fmt: skip
 """Counters of what clients did not get, or had to be refused."""
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol, cast
 
 from msgspec import Struct
 from websockets.datastructures import Headers
-from websockets.exceptions import NegotiationError
+from websockets.exceptions import NegotiationError, PayloadTooBig
 from websockets.frames import CloseCode as Standard
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
@@ -198,10 +198,15 @@ class WidgetSocket(asyncio.Protocol):
             elif transport is not None:
                 self._finish()
         if self._protocol.close_expected() and self.session is not None:
-            if self._protocol.parser_exc is not None:
-                self._desk.count("protocol_errors")
+            self._count_failure()
             self._leave()
             self._wait_for_close()
+
+    def _count_failure(self) -> None:
+        failure = self._protocol.parser_exc
+        if failure is not None and not isinstance(failure, EOFError):
+            too_big = isinstance(failure, PayloadTooBig)
+            self._desk.count("too_big" if too_big else "protocol_errors")
 
     def _finish(self) -> None:
         """End our side once everything is written."""
@@ -252,6 +257,7 @@ class WidgetSocket(asyncio.Protocol):
         if reaction.close is not None:
             self.close(reaction.close, reaction.reason)
         elif self._waiting and self._transport is not None:
+            self._desk.count("blocked")
             self._transport.pause_reading()
 
     # Whoever serves speaks
