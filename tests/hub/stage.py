@@ -148,7 +148,7 @@ class Client:
         self.stage = stage
         self.session = session
         self.frames: list[bytes] = []
-        self.messages: list[dict[str, Any]] = []
+        self.messages: list[Any] = []
         self.feeds: dict[str, Held] = {}
 
     def say(self, message: object) -> Reaction:
@@ -177,7 +177,7 @@ class Client:
             if "feed" in message:
                 self.feeds.setdefault(message["feed"], Held()).take(message)
 
-    def taken(self, *ops: str) -> list[dict[str, Any]]:
+    def taken(self, *ops: str) -> list[Any]:
         """The messages since the last call, of these ops only if any are named."""
         found, self.messages = self.messages, []
         return [one for one in found if not ops or one["op"] in ops]

@@ -1,5 +1,7 @@
 """Snapshot, then deltas, for many clients at their own pace."""
 
+from typing import Any
+
 from tapewire.hub.hub import LINGER_TICKS, Condition
 from tapewire.model.events import Gap
 from tapewire.model.rows import encode_row
@@ -356,7 +358,20 @@ def test_a_stalled_client_hears_of_the_status_when_it_has_room() -> None:
 
 def test_services_are_rows_of_the_status_feed() -> None:
     stage = Stage()
-    row = ("listener:0", "listener", "0", "running", True, 5, 3.5, {}, {}, {}, {}, "")
+    row: tuple[Any, ...] = (
+        "listener:0",
+        "listener",
+        "0",
+        "running",
+        True,
+        5,
+        3.5,
+        {},
+        {},
+        {},
+        {},
+        "",
+    )
     stage.hub.market.show_services([row])
     stage.tick()
     client = stage.connect()

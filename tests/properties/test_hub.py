@@ -116,8 +116,8 @@ class Play:
             new.subscribe(feed, since=since, **wanted)
 
     def services(self, names: list[str], lag: float) -> None:
-        rows = [(name, name, "0", "running", True, 0, lag, {}, {}, {}, {}, "") for name in names]
-        self.stage.hub.market.show_services(rows)
+        rest: tuple[Any, ...] = ("0", "running", True, 0, lag, {}, {}, {}, {}, "")
+        self.stage.hub.market.show_services([(name, name, *rest) for name in names])
 
     def load(self) -> None:
         """Whatever candles were asked for have been read."""
