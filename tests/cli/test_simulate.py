@@ -2,7 +2,7 @@
 
 import pytest
 
-from tapewire.cli.simulate import session_date, sources_of
+from tapewire.cli.simulate import played_since, session_date, sources_of
 
 FRIDAY_NOON = 1_795_194_000_000  # 2026-11-20 12:00 New York
 HOUR_MS = 3_600_000
@@ -32,3 +32,10 @@ def test_seed_and_date_complete_a_generator_and_never_replace_what_it_says() -> 
         "generator:seed=1,date=2020-01-02",
         "lean:folder",
     ]
+
+
+@pytest.mark.parametrize(
+    ("speed", "played_ms"), [("original", 2000), ("x2.5", 5000), ("max", 0), ("500/s", 0)]
+)
+def test_event_time_goes_by_at_the_speed_of_playing(speed: str, played_ms: int) -> None:
+    assert played_since(FRIDAY_NOON, FRIDAY_NOON + 2000, speed) == played_ms

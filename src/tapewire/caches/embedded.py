@@ -95,6 +95,10 @@ class EmbeddedServer:
             if self._users.is_free():
                 await self._shut_down()
 
+    async def is_running(self) -> bool:
+        """Whether the server answers; one that has ended is started by `start`."""
+        return await self._answers()
+
     async def _answers(self) -> bool:
         """Whether a server is there; one that still loads its data is waited for."""
         link = Link(self.wdc_url, timeout_s=5.0)
@@ -119,10 +123,16 @@ class EmbeddedServer:
 
     async def _launch(self) -> None:
         binary = await asyncio.to_thread(find_server, self._path)
+        self._reap()
         self._child = spawn(binary, self._options(), self.folder / "server.log")
         while not await self._answers():
             self._check_alive()
             await asyncio.sleep(_LOOK_S)
+
+    def _reap(self) -> None:
+        """Take the end of an earlier child that was killed."""
+        if self._child is not None and os.waitpid(self._child, os.WNOHANG)[0]:
+            self._child = None
 
     def _check_alive(self) -> None:
         if self._child is not None and os.waitpid(self._child, os.WNOHANG)[0]:
@@ -189,6 +199,12 @@ class LockFile:
         """Hold it together with others."""
         if self._file is None:
             self._file = _locked(self._path, exclusively=False)
+
+    def take(self) -> bool:
+        """Hold it alone; False, and nothing held, while others have it."""
+        if self._file is None:
+            self._file = _locked(self._path, exclusively=True)
+        return self._file is not None
 
     def is_free(self) -> bool:
         """Whether nobody holds it at this moment."""

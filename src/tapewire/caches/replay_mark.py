@@ -38,10 +38,15 @@ async def holding(url: str) -> Holding:
 
 async def erase_and_mark(url: str, sources: str) -> None:
     """Delete every shard's keys and leave the replay's mark."""
+    await mark(url, sources)
+    await erase(url)
+
+
+async def mark(url: str, sources: str) -> None:
+    """Leave the replay's mark."""
     async with open_redis(url) as redis:
         with answers_from(address_of(url)):
             await redis.set(MARK, sources)
-    await erase(url)
 
 
 async def take_mark(url: str) -> bool:

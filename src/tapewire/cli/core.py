@@ -7,8 +7,8 @@ that the server ends with whoever uses it last, also when ``tapewire up`` itself
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
-from typing import Any
+from contextlib import AsyncExitStack, suppress
+from typing import Any, Final
 
 import aiohttp
 
@@ -19,12 +19,16 @@ from tapewire.cli import compose
 from tapewire.cli.composed import Alongside, Composed
 from tapewire.cli.edge import load_for_service
 from tapewire.cli.errors import explain
+from tapewire.cli.up_store import data_path_lock
 from tapewire.queues.memory import MemoryBroker
 from tapewire.runtime.lease import LocalLease
 from tapewire.runtime.presence import Presence
 from tapewire.runtime.runner import Deadlines, run_service
 from tapewire.runtime.service import Report, Service, State
 from tapewire.runtime.settings import Settings
+
+FEED_S: Final = 20.0
+"""How long a feed that is started beside us may take."""
 
 
 class Together:
@@ -79,21 +83,45 @@ class Together:
         raise ValueError(f"unknown command {name!r}; send it to listener, processor or reference")
 
 
-def run_core() -> int:
-    """Run the data path in this process until asked to end; the exit code."""
+def run_core(after_port: int | None = None) -> int:
+    """Run the data path in this process until asked to end; the exit code.
+
+    ``after_port``: begin when somebody listens there, as a server started beside us will.
+    """
     settings = load_for_service({}, service="core", instance="0").settings
 
     async def make(stack: AsyncExitStack, alongside: Alongside) -> Service:
-        return await _make(settings, stack, alongside)
+        core = await _make(settings, stack, alongside)
+        if after_port is not None:
+            await _until_listening(after_port)
+        return core
 
     deadlines = Deadlines.within(settings.tapewire_drain_s)
     service = Composed("core", "0", compose.wall_ms(), make)
     return run_service(service, deadlines=deadlines, explain=explain)
 
 
+async def _until_listening(port: int) -> None:
+    """Return when a connection can be made; one that never can is the listener's trouble."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(FEED_S):
+            while not await _listens(port):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.02)
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 async def _make(settings: Settings, stack: AsyncExitStack, alongside: Alongside) -> Service:
     server = EmbeddedServer(settings.tapewire_data_dir)
     await server.start()
+    await stack.enter_async_context(data_path_lock(server.folder.parent).held())
     stack.push_async_callback(server.stop)
     streams = compose.parse_streams(None, settings)
     wiring = compose.Wiring(streams=streams, broker=MemoryBroker())

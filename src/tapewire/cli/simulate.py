@@ -31,6 +31,7 @@ RestPort = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", hidden=True)]
+Began = Annotated[int | None, typer.Option("--began", hidden=True)]
 Once = Annotated[bool, typer.Option("--once", help="End when the source does.")]
 
 
@@ -45,6 +46,7 @@ def simulate(
     fault: Faults = None,
     once: Once = False,
     quiet: Quiet = False,
+    began: Began = None,
     json: Json = False,
 ) -> None:
     """Serve a provider's real protocol from recorded, captured or generated data."""
@@ -58,13 +60,29 @@ def simulate(
     load_for_foreground()
     if rest_port is None:
         rest_port = port + 1 if port else 0
+    played_ms = 0 if began is None else played_since(began, wall_ms(), speed)
     simulator = build_simulator(
-        sources_of(source, seed, wall_ms()), speed, once, key, fault or (), port, rest_port
+        sources_of(source, seed, wall_ms() if began is None else began),
+        speed,
+        once,
+        key,
+        fault or (),
+        port,
+        rest_port,
+        played_ms,
     )
     printer = Printer.for_stdout(json=json)
     ready = _say_nothing if quiet else lambda: announce(simulator, printer, speed, key)
     service = SimulatorService(simulator, wall_ms(), ready=ready)
     raise typer.Exit(run_service(service, explain=say))
+
+
+def played_since(began_ms: int, now_ms: int, speed: str) -> int:
+    """Event time that has gone by since a source was begun: a simulator restarted plays on."""
+    from tapewire.simulators.pacing import Speed, SpeedKind
+
+    pace = Speed.parse(speed)
+    return int((now_ms - began_ms) * pace.value) if pace.kind is SpeedKind.TIMES else 0
 
 
 def _say_nothing() -> None:
@@ -111,13 +129,18 @@ def build_simulator(
     faults: Sequence[str],
     port: int,
     rest_port: int,
+    played_ms: int = 0,
 ) -> "PlayedSimulator":
-    """The simulator of these sources, not started; SourceError or FaultError (exit code 2)."""
+    """The simulator of these sources, not started; SourceError or FaultError (exit code 2).
+
+    ``played_ms``: event time that was played before, and is left out.
+    """
     from tapewire.cli.simulator_service import PlayedSimulator
+    from tapewire.simulators.resumed import resume
     from tapewire.simulators.source_strings import parse_source
 
     return PlayedSimulator(
-        [parse_source(text) for text in sources],
+        resume([parse_source(text) for text in sources], played_ms),
         speed=speed,
         once=once,
         key=key,

@@ -40,12 +40,18 @@ def up(
     """Start everything on this machine and print the dashboard's address; Ctrl-C ends it."""
     if feed is Feed.LIVE and source:
         raise UsageError("--source is what a simulator plays; --feed live has the provider's data")
-    from tapewire.cli.edge import load_for_service
-    from tapewire.cli.up_parts import UpPlan, run_up
+    from tapewire.cli.compose import wall_ms
+    from tapewire.cli.edge import load_for_foreground
+    from tapewire.cli.up_parts import UpPlan
+    from tapewire.cli.up_service import run_up
     from tapewire.control.security import check_host
 
-    options = {"log_level": None}
-    settings = load_for_service(options, service="up", instance="0").settings
+    settings = load_for_foreground().settings
+    if feed is Feed.LIVE and settings.massive_api_key is None:
+        raise UsageError(
+            "--feed live needs a key of Massive: set MASSIVE_API_KEY. Without --feed live a"
+            " simulated market is played, which needs none"
+        )
     plan = UpPlan(
         settings=settings,
         live=feed is Feed.LIVE,
@@ -53,5 +59,6 @@ def up(
         speed=speed,
         port=port,
         host=check_host(host),
+        began_ms=wall_ms(),
     )
     raise typer.Exit(run_up(plan))

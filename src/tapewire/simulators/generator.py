@@ -81,6 +81,16 @@ class GeneratorSource:
             raise SourceError(f"until={until} is not after the beginning; expected a later time")
         return end - self._first_second
 
+    def skip(self, seconds: int) -> None:
+        """Begin later, at the latest with the last second that is played."""
+        left = self._first_day.end_s - self._first_second
+        if self._seconds is not None:
+            left = self._seconds
+        skipped = min(seconds, left - 1)
+        self._first_second += skipped
+        if self._seconds is not None:
+            self._seconds -= skipped
+
     def slices(self) -> Iterator[Slice]:
         """A slice a second, to the end asked for or while the calendar reaches."""
         yield from islice(self._endless(), self._seconds)
