@@ -1,11 +1,12 @@
 """``python -m benchmarks [NAME…] [--json] [--frames FILE]``; ``make bench`` calls it."""
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from benchmarks import fold, listener, machine, rabbitmq
 from benchmarks.frames import FramesError, load
@@ -70,5 +71,11 @@ def measure(options: argparse.Namespace, folder: Path) -> int:
     return reporter.end()
 
 
+def _on_terminate(number: int, _: object) -> NoReturn:
+    """Unwind, so that the servers are stopped."""
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _on_terminate)
     sys.exit(main(sys.argv[1:]))
