@@ -9,6 +9,10 @@ import { extendedSpans, type Bar } from './candles'
 import type { Palette } from './palette'
 import { SessionShade } from './shade'
 
+const BAR_PX = 9
+/** Bars of room between the newest one and the price scale. */
+const AHEAD = 3
+
 const inMs = (time: Time): number => (time as number) * 1000
 
 export class CandleDrawing {
@@ -92,8 +96,9 @@ export class CandleDrawing {
 
   #showNewest(count: number): void {
     const width = this.#chart.timeScale().width()
-    const fitting = Math.max(30, Math.floor(width / 8))
-    this.#chart.timeScale().setVisibleLogicalRange({ from: Math.max(-3, count - fitting), to: Math.max(count, 30) + 3 })
+    const fitting = Math.max(30, Math.floor(width / BAR_PX))
+    const to = count - 0.5 + AHEAD
+    this.#chart.timeScale().setVisibleLogicalRange({ from: to - fitting, to })
   }
 
   #shadeAgain(): void {
@@ -127,7 +132,7 @@ function chartOptions(palette: Palette): Parameters<IChartApi['applyOptions']>[0
     },
     rightPriceScale: { borderVisible: false },
     timeScale: {
-      borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: 3,
+      borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: AHEAD,
       tickMarkFormatter: (time: Time, type: TickMarkType) =>
         type === TickMarkType.Time ? newYork.minute(inMs(time)) : newYork.day(inMs(time)),
     },

@@ -30,8 +30,10 @@ export function percent(value: unknown): string {
   return isNumber(value) ? `${signed(value, value.toFixed(2))}%` : NONE
 }
 
-export function change(value: unknown): string {
-  return isNumber(value) ? signed(value, price(value)) : NONE
+/** A change of a price, with the price's decimals. */
+export function change(value: unknown, of: unknown): string {
+  if (!isNumber(value)) return NONE
+  return signed(value, priceFormats[isNumber(of) && Math.abs(of) < 1 ? 1 : 0].format(value))
 }
 
 export function ratio(value: unknown): string {

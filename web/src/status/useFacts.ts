@@ -1,13 +1,16 @@
 /** What all feeds on the page say together about market, stream and data. */
 
-import { computed, shallowRef, watch, type ComputedRef } from 'vue'
+import { computed, type ComputedRef } from 'vue'
 import type { Row, Status } from '../feed/protocol'
 import { useFeed, useFeeds } from '../feed/useFeed'
 import type { View } from '../feed/view'
 import { isNumber } from '../format/numbers'
 import { sessionByClock, type Session } from '../format/newYork'
 import { useNow } from '../shell/useNow'
-import { isPlayback, PLAYBACK_AFTER_MS, type Facts } from './words'
+import { isPlayed, type Facts } from './words'
+
+/** A trade this young tells the session better than the clock, which knows no holidays. */
+const FRESH_MS = 2 * 60_000
 
 const STATUS_FEED = 'system:status'
 
@@ -30,20 +33,12 @@ export function useCondition(): Condition {
   const feeds = useFeeds()
   const now = useNow(200)
   const services = useFeed(STATUS_FEED, { rateHz: 2 })
-  const newest = shallowRef<Newest>(NOTHING)
-  const changedMs = shallowRef(0)
 
-  watch(
-    () => [...feeds.views].filter(([feed]) => isMarketData(feed)).map(([, view]) => view),
-    (views) => {
-      const found = views.reduce(newestOf, newest.value)
-      const ts = Math.max(changedMs.value, ...views.map((view) => view.ts))
-      if (found !== newest.value) newest.value = found
-      if (ts > changedMs.value) changedMs.value = ts
-    },
-    { immediate: true },
+  const views = computed(() =>
+    [...feeds.views].filter(([feed]) => isMarketData(feed)).map(([, view]) => view),
   )
-
+  const newest = computed(() => views.value.reduce(newestOf, NOTHING))
+  const changedMs = computed(() => Math.max(0, ...views.value.map((view) => view.ts)))
   const statuses = computed<Status[]>(() =>
     [...feeds.views.values()].flatMap(({ status }) => (status ? [status] : [])),
   )
@@ -88,8 +83,8 @@ function newestOf(known: Newest, view: View): Newest {
 
 function marketOf(facts: Facts, rowSession: Session | null): Market {
   const { nowMs, newestMs, statuses } = facts
-  if (isPlayback(facts)) return { session: rowSession ?? sessionByClock(newestMs), timeMs: newestMs }
-  if (rowSession && nowMs - newestMs < PLAYBACK_AFTER_MS) return { session: rowSession, timeMs: nowMs }
+  if (isPlayed(facts)) return { session: rowSession ?? sessionByClock(newestMs), timeMs: newestMs }
+  if (rowSession && nowMs - newestMs < FRESH_MS) return { session: rowSession, timeMs: nowMs }
   const isClosed = statuses.some(({ state }) => state === 'closed')
   return { session: isClosed ? 'closed' : sessionByClock(nowMs), timeMs: nowMs }
 }

@@ -25,16 +25,20 @@ export interface Facts {
   readonly changedMs: number
 }
 
-/** Event time further behind the clock than any delayed feed: the market is being played back. */
-export const PLAYBACK_AFTER_MS = 60 * 60_000
+/** Event time further behind the clock than any delayed feed is a day that is being played... */
+const PLAYED_BEHIND_MS = 60 * 60_000
+/** ...and so is event time that no error of a clock explains. */
+const PLAYED_AHEAD_MS = 60_000
 /** Ages up to here are said as ages, older trades by their time. */
 const AGES_UNTIL_MS = 5 * 60_000
 /** Changes that still come in this often mean that the stream is not merely left over. */
 const MOVING_WITHIN_MS = 10_000
 
-export function isPlayback(facts: Facts): boolean {
-  const isMoving = facts.changedMs > 0 && facts.nowMs - facts.changedMs < MOVING_WITHIN_MS
-  return isMoving && facts.newestMs > 0 && facts.nowMs - facts.newestMs > PLAYBACK_AFTER_MS
+/** Whether the market on the page is another day's than the clock's: replayed, or made up. */
+export function isPlayed({ nowMs, newestMs, changedMs }: Facts): boolean {
+  const isMoving = changedMs > 0 && nowMs - changedMs < MOVING_WITHIN_MS
+  const behindMs = nowMs - newestMs
+  return isMoving && newestMs > 0 && (behindMs > PLAYED_BEHIND_MS || behindMs < -PLAYED_AHEAD_MS)
 }
 
 /** `Live, newest trade 0.4 s ago`, or what is wrong and since when. */
@@ -66,10 +70,8 @@ function dataLine(facts: Facts): Line {
   if (statuses.some(({ state }) => state === 'closed')) {
     return { tone: 'quiet', text: `Market closed, last trade ${when(newestMs, nowMs)}` }
   }
-  if (isPlayback(facts)) {
-    return { tone: 'good', text: `Live playback of ${newYork.date(newestMs)}` }
-  }
-  const newest = `newest trade ${when(newestMs, nowMs)}`
+  const newest = `newest trade ${when(isPlayed(facts) ? facts.changedMs : newestMs, nowMs)}`
+  if (isPlayed(facts)) return { tone: 'good', text: `Live, ${newest}, playing ${newYork.date(newestMs)}` }
   const delayed = statuses.find(({ state }) => state === 'delayed')
   if (!delayed) return { tone: 'good', text: `Live, ${newest}` }
   return { tone: 'waiting', text: `Delayed${delayed.reason && ` ${delayed.reason}`}, ${newest}` }
@@ -77,7 +79,7 @@ function dataLine(facts: Facts): Line {
 
 function when(ms: number, nowMs: number): string {
   const age = nowMs - ms
-  if (age < AGES_UNTIL_MS) return `${ago(age)} ago`
+  if (Math.abs(age) < AGES_UNTIL_MS) return `${ago(age)} ago`
   return newYork.date(ms) === newYork.date(nowMs)
     ? `at ${newYork.clock(ms)}`
     : `on ${newYork.day(ms)} at ${newYork.clock(ms)}`

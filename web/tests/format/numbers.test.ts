@@ -7,7 +7,8 @@ test('prices have two decimals, below a dollar four', () => {
 
 test('changes always have a sign, except a rounded zero', () => {
   expect([5, -3.456, 0.001, -0.001, 0].map(numbers.percent)).toEqual(['+5.00%', '−3.46%', '0.00%', '0.00%', '0.00%'])
-  expect([1.5, -0.25].map(numbers.change)).toEqual(['+1.50', '−0.2500'])
+  expect(numbers.change(-0.25, 12)).toBe('−0.25')
+  expect(numbers.change(0.0123, 0.5)).toBe('+0.0123')
 })
 
 test('volumes are compact and never wider than a column', () => {
@@ -21,9 +22,9 @@ test('ratios lose their decimals when they are large', () => {
 })
 
 test('what is missing is a dash in every format', () => {
-  const formats = [numbers.price, numbers.percent, numbers.change, numbers.ratio, numbers.whole, numbers.compact]
+  const formats = [numbers.price, numbers.percent, numbers.ratio, numbers.whole, numbers.compact]
   for (const format of formats) {
-    expect([null, undefined, 'text', NaN].map(format)).toEqual(Array(4).fill(numbers.NONE))
+    expect([null, undefined, 'text', NaN].map((value) => format(value))).toEqual(Array(4).fill(numbers.NONE))
   }
 })
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Link } from '../../src/feed/connection'
-import { ago, distinctLosses, feedLine, gapLine, isPlayback, type Facts } from '../../src/status/words'
+import { ago, distinctLosses, feedLine, gapLine, isPlayed, type Facts } from '../../src/status/words'
 import { loss, status } from '../feed/messages'
 
 const NINE_THIRTY_ONE = Date.UTC(2026, 10, 20, 14, 31) // New York time
@@ -32,7 +32,8 @@ describe('the feed in words', () => {
       'Market closed, last trade on Thu, Nov 19 at 19:59:59',
       { statuses: [status('closed')], newestMs: Date.UTC(2026, 10, 20, 0, 59, 59) },
     ],
-    ['Live playback of Oct 7, 2013', { newestMs: Date.UTC(2013, 9, 7, 14) }],
+    ['Live, newest trade 0.3 s ago, playing Oct 7, 2013', { newestMs: Date.UTC(2013, 9, 7, 14) }],
+    ['Live, newest trade 0.3 s ago, playing Nov 23, 2026', { newestMs: at(3 * 86_400) }],
     ['Connected, waiting for the first trade', { newestMs: 0, changedMs: 0 }],
     ['Connecting to the stream', { link: { ...OPEN, state: 'connecting' } }],
     [
@@ -55,11 +56,11 @@ describe('the feed in words', () => {
   })
 })
 
-test('an old day is played back only while it moves', () => {
+test('another day is played only while it moves', () => {
   const old = Date.UTC(2013, 9, 7, 14)
-  expect(isPlayback(facts({ newestMs: old }))).toBe(true)
-  expect(isPlayback(facts({ newestMs: old, changedMs: at(-60) }))).toBe(false)
-  expect(isPlayback(facts({}))).toBe(false)
+  expect(isPlayed(facts({ newestMs: old }))).toBe(true)
+  expect(isPlayed(facts({ newestMs: old, changedMs: at(-60) }))).toBe(false)
+  expect(isPlayed(facts({}))).toBe(false)
 })
 
 describe('gaps in words', () => {
