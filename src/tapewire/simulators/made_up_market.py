@@ -96,6 +96,7 @@ class Market:
             raise ValueError(f"{symbols} symbols were asked for; expected 1 to {MAX_SYMBOLS}")
         self.seed = seed
         self.calendar = SessionCalendar.load("XNYS")
+        self._points: dict[tuple[int, int, int], float] = {}
         total = sum(1 / rank for rank in range(1, symbols + 1))
         self.listings = [self._listing(rank, total) for rank in range(symbols)]
 
@@ -161,8 +162,16 @@ class Market:
     def _smooth(self, rank: int, ordinal: int, days: int) -> float:
         """Noise over days, interpolated between points ``days`` apart."""
         point, rest = divmod(ordinal, days)
-        before = gauss(self.seed, days, rank, point)
-        return before + (gauss(self.seed, days, rank, point + 1) - before) * rest / days
+        before = self._point(days, rank, point)
+        return before + (self._point(days, rank, point + 1) - before) * rest / days
+
+    def _point(self, days: int, rank: int, point: int) -> float:
+        """The noise at a point; kept, since a month of days lies between two of them."""
+        key = (days, rank, point)
+        known = self._points.get(key)
+        if known is None:
+            known = self._points[key] = gauss(self.seed, *key)
+        return known
 
 
 class MarketDay:
@@ -184,7 +193,8 @@ class MarketDay:
         self.closes = [market.close(rank, hours, now) for rank in ranks]
         self.opens = [self._open(rank) for rank in ranks]
         weights = [one.share * self.appetite(one.rank) for one in market.listings]
-        self.shares = [weight / sum(weights) for weight in weights]
+        total = sum(weights)
+        self.shares = [weight / total for weight in weights]
         self.cumulated_shares = list(accumulate(self.shares))
         self.open_s = (hours.open_ms - hours.turn_ms) // 1000
         self.close_s = (hours.close_ms - hours.turn_ms) // 1000
