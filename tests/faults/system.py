@@ -151,6 +151,15 @@ class Books:
         return sum(gap.events or 0 for gap in self.gaps)
 
     @property
+    def losses(self) -> list[Gap]:
+        """The gaps in which events are missing.
+
+        A loss that a heartbeat shows before the next event comes is told in two parts; the
+        second has no events of its own, only the time up to that event.
+        """
+        return [gap for gap in self.gaps if gap.events != 0]
+
+    @property
     def candles(self) -> list[Candle]:
         return [row for row in self.rows if row["feed"].startswith("candles:")]
 

@@ -154,7 +154,7 @@ async def test_a_capture_that_cannot_be_written_names_its_folder(
 async def test_a_processor_told_to_end_hands_over_without_a_loss(
     commands: Commands, servers: RealServers, sent: signal.Signals, code: int
 ) -> None:
-    day = Day(8_000)
+    day = Day(6_000)
     async with running(day, servers, speed="2000/s", started=()) as system:
         arguments = ("run", "processor", "--http", "off", "--lossless")
         async with commands.started(*arguments) as process, asyncio.timeout(20):
@@ -167,7 +167,7 @@ async def test_a_processor_told_to_end_hands_over_without_a_loss(
         flushed = await system.folded()
         await system.start_processor()
         books = await system.end()
-    assert 1_000 <= flushed < 8_000
-    assert (books.taken_in, books.folded, books.lost) == (8_000, 8_000, 0)
+    assert 1_000 <= flushed < 6_000
+    assert (books.taken_in, books.folded, books.lost) == (6_000, 6_000, 0)
     assert books.gaps == []
     assert books.candles == candles(day.prints)

