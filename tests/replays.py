@@ -186,6 +186,11 @@ class Databases:
         self._server = server
         self._numbers = iter(range(16))
 
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self._server.pid
+
     def new(self) -> str:
         """The address of a database that nobody has used."""
         return f"{self._server.url.rpartition('/')[0]}/{next(self._numbers)}"

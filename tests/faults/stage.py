@@ -7,11 +7,14 @@ frozen first, the broker is asked, and only then it dies.
 import os
 import signal
 import time
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tests.faults.processes import frozen, processors_of
 from tests.replays import Running, Stored, wait_for
 from tests.servers import RabbitServer
+
+IN_A_FLUSH_S: Final = 0.25
+"""A processor flushes every 100 ms: after this long it waits for an answer."""
 
 
 class Kill(NamedTuple):
@@ -34,6 +37,10 @@ class Stage:
     def applied(self, *shards: str) -> int:
         """Events up to which the stored result stands."""
         return sum(shard.applied for shard in self.stored.progress(*shards))
+
+    def lost(self, *shards: str) -> int:
+        """Events that are known to be lost."""
+        return sum(shard.totals.lost for shard in self.stored.progress(*shards))
 
     def unacknowledged(self, queue: str) -> int:
         """Batches that a consumer of this queue has and has not acknowledged."""
@@ -72,6 +79,22 @@ class Stage:
             os.kill(pid, signal.SIGKILL)
             self._killed.add(pid)
         return kill
+
+    def kill_in_a_flush(self, index: int, queue: str, place: int, redis: int, *shards: str) -> Kill:
+        """Kill a processor whose flush the store (a process id) has and has not answered.
+
+        The store applies it when it runs again, though its batches were not acknowledged: they
+        come a second time.
+        """
+        wait_for(lambda: self._stands_at(place, shards), f"{place} events")
+        pid = self.processor(index)
+        with frozen(redis):
+            time.sleep(IN_A_FLUSH_S)
+            with frozen(pid):
+                unacknowledged = self.unacknowledged(queue)
+                os.kill(pid, signal.SIGKILL)
+            self._killed.add(pid)
+        return Kill(self.applied(*shards), unacknowledged)
 
     def freeze(self, index: int, place: int, seconds: float, *shards: str) -> None:
         """Freeze a processor for a while once so many events are applied."""

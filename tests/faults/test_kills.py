@@ -31,6 +31,7 @@ SECONDS = {True: 5.0, False: 15.0}
 and while a killed processor starts again a second of it waits in the queue."""
 
 SEED = 20131007
+SHARD = "trades.0"
 
 
 @pytest.fixture(scope="module")
@@ -95,15 +96,16 @@ def test_a_processor_killed_three_times_leaves_the_same_result(
     options = ("--queue", "rabbitmq", "--speed", speed(events, recorded), "--json")
     with started("replay", *trade_files(shared, MONDAY), *options, env=env) as replay:
         stage = Stage(replay, stored, rabbitmq_server, rabbitmq_vhost)
+        first, second, third = places(3, events, random.Random(SEED))
         kills = [
-            stage.kill(0, ".trades", place, "trades.0")
-            for place in places(3, events, random.Random(SEED))
+            stage.kill(0, ".trades", first, SHARD),
+            stage.kill_in_a_flush(0, ".trades", second, results.pid, SHARD),
+            stage.kill(0, ".trades", third, SHARD),
         ]
         ended = replay.end()
-    assert len(kills) == 3
     assert all(kill.unacknowledged > 0 for kill in kills)
     assert all(events / 3 <= kill.applied <= 2 * events / 3 for kill in kills)
-    check_same_as_without_kills(ended, stored, undisturbed, shared, "trades.0")
+    check_same_as_without_kills(ended, stored, undisturbed, shared, SHARD)
 
 
 def test_one_of_two_processors_killed_leaves_the_same_result(
