@@ -213,20 +213,22 @@ describe('selecting', () => {
 })
 
 describe('the status', () => {
+  const says = (words: RegExp | string): Promise<void> =>
+    vi.waitFor(() => expect(region('System status').textContent).toMatch(words))
+
   test('says that the feed lives, then that it is stale and why', async () => {
     await deliver(board(quote('AAPL', 100)), status('live', { feed: GAINERS }))
-    expect(region('System status').textContent).toMatch(/Live, newest trade \d\.\d s ago/)
-    expect(region('System status').textContent).toContain('No gaps today')
+    await says(/Live, newest trade \d\.\d s ago/)
+    await says('No gaps today')
     await deliver(status('stale', { feed: GAINERS, since: Date.now(), reason: 'Redis does not answer' }))
-    expect(region('System status').textContent).toMatch(/Stale since [\d:]{8}: Redis does not answer/)
+    await says(/Stale since [\d:]{8}: Redis does not answer/)
     expect(region('Top gainers').textContent).toContain('last known')
     expect(cells('Top gainers', 'close')).toEqual(['AAPL 100.00'])
   })
 
   test('says that the connection is lost', async () => {
     wire.close(1006)
-    await drawn()
-    expect(region('System status').textContent).toContain('the widget service does not answer')
+    await says('the widget service does not answer')
   })
 
   test('names services that are not well', async () => {
@@ -235,7 +237,7 @@ describe('the status', () => {
       { id: 'processor-0', service: 'processor', state: 'running', healthy: true, reason: '' },
     ]
     await deliver(snapshot(services, { feed: 'system:status', key: 'id' }))
-    expect(region('System status').textContent).toContain('listener is degraded: wrong key')
+    await says('listener is degraded: wrong key')
     expect(region('System status').textContent).not.toContain('processor')
   })
 })

@@ -31,6 +31,7 @@ class Market:
 
     def __init__(self, symbols: int, draw: random.Random) -> None:
         self.draw = draw
+        self.past: dict[str, list[Row]] = {}
         letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
         names = {"".join(draw.choices(letters, k=draw.choice((3, 4)))) for _ in range(symbols)}
         self.rows = {name: self._row(name) for name in sorted(names)}
@@ -62,14 +63,26 @@ class Market:
         return sorted(self.rows, key=lambda name: -self.rows[name][field])[:limit]
 
     def candles(self, symbol: str) -> list[Row]:
-        """A past for the chart that ends at the present price."""
-        draw, now = random.Random(symbol), int(time.time()) // 60 * 60_000
-        price, found = self.rows[symbol]["close"], []
+        """A past that ends where somebody first looked, then the present minute."""
+        minute_ms = int(time.time()) // 60 * 60_000
+        if symbol not in self.past:
+            self.past[symbol] = self._past(symbol, minute_ms)
+        past = self.past[symbol]
+        if past[-1]["start_ms"] < minute_ms:
+            past.append({**past[-1], "start_ms": minute_ms, "open": past[-1]["close"]})
+        close = self.rows[symbol]["close"]
+        newest = past[-1] | {"close": close, "volume": past[-1]["volume"] + 100}
+        newest |= {"high": max(close, newest["high"]), "low": min(close, newest["low"])}
+        past[-1] = newest
+        return past
+
+    def _past(self, symbol: str, minute_ms: int) -> list[Row]:
+        draw, price, found = random.Random(symbol), self.rows[symbol]["close"], list[Row]()
         for back in range(MINUTES):
             before = price * draw.uniform(0.995, 1.005)
             high, low = max(price, before) * 1.002, min(price, before) * 0.998
-            row = {"start_ms": now - back * 60_000, "open": before, "close": price, "high": high}
-            row |= {"low": low, "volume": draw.randrange(1000, 90000), "gap": False}
+            row = {"start_ms": minute_ms - back * 60_000, "open": before, "close": price}
+            row |= {"high": high, "low": low, "volume": draw.randrange(1000, 90000), "gap": False}
             found.append(row)
             price = before
         return found[::-1]

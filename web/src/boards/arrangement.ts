@@ -42,9 +42,9 @@ export function arrange(
   const isEmptied = view.order.length === 0
   if (isHeld && !isEmptied) return held(before, view)
   if (nowMs - before.movedMs < MOVE_EVERY_MS && !isEmptied) return paused(before, view)
-  const order = sorted(view, sort)
+  const order = kept(before, sorted(view, sort))
   const ranks = before.of === view.order ? before.ranks : ranksOf(view.order)
-  const movedMs = isSame(order, before.order) ? before.movedMs : nowMs
+  const movedMs = order === before.order ? before.movedMs : nowMs
   return { order, ranks, movedMs, of: view.order, isBehind: false }
 }
 
@@ -54,12 +54,12 @@ export function hasLeft(view: View, key: Key): boolean {
 }
 
 function held(before: Arrangement, view: View): Arrangement {
-  return { ...before, order: [...before.order, ...arrived(before, view)], isBehind: true }
+  return { ...before, order: kept(before, [...before.order, ...arrived(before, view)]), isBehind: true }
 }
 
 function paused(before: Arrangement, view: View): Arrangement {
   const staying = before.order.filter((key) => view.rows.has(key))
-  return { ...before, order: [...staying, ...arrived(before, view)], isBehind: true }
+  return { ...before, order: kept(before, [...staying, ...arrived(before, view)]), isBehind: true }
 }
 
 function arrived(before: Arrangement, view: View): Key[] {
@@ -86,6 +86,9 @@ function compare(a: unknown, b: unknown, sign: number): number {
   return left === right ? 0 : sign * (left < right ? -1 : 1)
 }
 
-function isSame(a: readonly Key[], b: readonly Key[]): boolean {
-  return a === b || (a.length === b.length && a.every((key, index) => key === b[index]))
+/** The same object while the order is the same, so that nothing that hangs on it is done again. */
+function kept(before: Arrangement, order: readonly Key[]): readonly Key[] {
+  const known = before.order
+  const isSame = known.length === order.length && known.every((key, index) => key === order[index])
+  return isSame ? known : order
 }

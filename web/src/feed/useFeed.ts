@@ -10,8 +10,8 @@ import type { Wanted } from './protocol'
 import { FeedSession } from './session'
 import { EMPTY, type View } from './view'
 
-/** Views redrawn in one animation frame; the rest wait for the next (16 ms). */
-const VIEWS_PER_FRAME = 2
+/** Views redrawn in one animation frame; the rest wait for the next (16 ms each). */
+const VIEWS_PER_FRAME = 1
 
 const BROWSER: Surroundings = {
   open: (url, subprotocol) => new WebSocket(url, subprotocol),

@@ -1,8 +1,8 @@
 /** What all feeds on the page say together about market, stream and data. */
 
-import { computed, type ComputedRef } from 'vue'
-import type { Row, Status } from '../feed/protocol'
-import { useFeed, useFeeds } from '../feed/useFeed'
+import { computed, shallowRef, watch, type ComputedRef, type ShallowRef } from 'vue'
+import type { Row } from '../feed/protocol'
+import { useFeed, useFeeds, type Feeds } from '../feed/useFeed'
 import type { View } from '../feed/view'
 import { isNumber } from '../format/numbers'
 import { sessionByClock, type Session } from '../format/newYork'
@@ -12,6 +12,7 @@ import { isPlayed, type Facts } from './words'
 /** A trade this young tells the session better than the clock, which knows no holidays. */
 const FRESH_MS = 2 * 60_000
 
+const LOOK_EVERY_MS = 200
 const STATUS_FEED = 'system:status'
 
 export interface Market {
@@ -21,7 +22,7 @@ export interface Market {
 }
 
 export interface Condition {
-  readonly facts: ComputedRef<Facts>
+  readonly facts: ShallowRef<Facts>
   readonly market: ComputedRef<Market>
   /** What services say that are not healthy. */
   readonly troubles: ComputedRef<readonly string[]>
@@ -29,32 +30,38 @@ export interface Condition {
   readonly isCurrent: ComputedRef<boolean>
 }
 
+/**
+ * Looked at five times a second and when the connection turns, not at each of the hundreds of
+ * changes in between.
+ */
 export function useCondition(): Condition {
   const feeds = useFeeds()
-  const now = useNow(200)
+  const now = useNow(LOOK_EVERY_MS)
+  const look = (): Facts & { session: Session | null } => lookAt(feeds, now.value)
+  const facts = shallowRef(look())
+  watch([now, feeds.link, feeds.clockOffsetMs], () => (facts.value = look()))
   const services = useFeed(STATUS_FEED, { rateHz: 2 })
 
-  const views = computed(() =>
-    [...feeds.views].filter(([feed]) => isMarketData(feed)).map(([, view]) => view),
-  )
-  const newest = computed(() => views.value.reduce(newestOf, NOTHING))
-  const changedMs = computed(() => Math.max(0, ...views.value.map((view) => view.ts)))
-  const statuses = computed<Status[]>(() =>
-    [...feeds.views.values()].flatMap(({ status }) => (status ? [status] : [])),
-  )
-  const facts = computed<Facts>(() => ({
-    nowMs: now.value + feeds.clockOffsetMs.value,
-    link: feeds.link.value,
-    statuses: statuses.value,
-    newestMs: newest.value.ms,
-    changedMs: changedMs.value,
-  }))
-  const market = computed(() => marketOf(facts.value, newest.value.session))
+  const market = computed(() => marketOf(facts.value, facts.value.session))
   const troubles = computed(() => [...services.value.rows.values()].flatMap(troubleOf))
   const isCurrent = computed(
-    () => feeds.link.value.state === 'open' && !statuses.value.some(({ state }) => state === 'stale'),
+    () => facts.value.link.state === 'open' && !facts.value.statuses.some(({ state }) => state === 'stale'),
   )
   return { facts, market, troubles, isCurrent }
+}
+
+function lookAt(feeds: Feeds, nowMs: number): Facts & { session: Session | null } {
+  const views = [...feeds.views]
+  const market = views.filter(([feed]) => isMarketData(feed)).map(([, view]) => view)
+  const newest = market.reduce(newestOf, NOTHING)
+  return {
+    nowMs: nowMs + feeds.clockOffsetMs.value,
+    link: feeds.link.value,
+    statuses: views.flatMap(([, { status }]) => (status ? [status] : [])),
+    newestMs: newest.ms,
+    session: newest.session,
+    changedMs: Math.max(0, ...market.map((view) => view.ts)),
+  }
 }
 
 interface Newest {
