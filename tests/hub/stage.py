@@ -43,6 +43,8 @@ class Stage:
 
     def __init__(self, bounds: Bounds | None = None) -> None:
         self.hub = Hub(EPOCH, bounds)
+        self.hub.market.open()
+        self.hub.tick(0)
         self.now_ms = 1_000
         self.flushes = 0
         self.clients: dict[Session, Client] = {}

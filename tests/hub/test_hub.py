@@ -317,6 +317,22 @@ def test_after_a_reset_everybody_gets_a_fresh_snapshot() -> None:
     assert held(stalled, "quote:*") == {"AIG": 9.0}
 
 
+def test_nothing_is_shown_before_the_store_has_been_read() -> None:
+    stage = Stage()
+    stage.hub.market.quotes.ready = False
+    client = stage.connect()
+    client.subscribe("quote:AIG", "scanners:top_volume")
+    client.say({"op": "get", "feed": "quote:*"})
+    stage.second()
+    assert {message["op"] for message in client.taken()} == {"status"}
+    stage.flush(quotes=[quote("AIG", 1.0)])
+    stage.hub.market.open()
+    stage.tick(5)
+    assert [message["feed"] for message in client.taken()] == [
+        "quote:*", "quote:AIG", "scanners:top_volume",
+    ]  # fmt: skip
+
+
 def test_status_follows_a_subscription_and_every_change() -> None:
     stage = Stage()
     client = stage.connect()

@@ -131,6 +131,7 @@ class Play:
 
     def settle(self) -> None:
         """Everybody has room, and the slowest rate has had its turn."""
+        self.tick(1)
         self.load()
         for index in range(CLIENTS):
             self.recover(index)

@@ -38,6 +38,6 @@ BUFFERS: Final = (
     Buffer("rows owed to a subscriber", "one delta or snapshot", Policy.CONFLATE, "conflated"),
     Buffer("recent changes of a view", "200 deltas", Policy.DROP_OLDEST, "snapshots"),
     Buffer("requests of a client", "unread answers", Policy.BLOCK, "blocked"),
-    Buffer("answers that wait for a client", "16 MB", Policy.DISCONNECT, "slow_disconnects"),
+    Buffer("frames that wait for a client", "64 MB", Policy.DISCONNECT, "slow_disconnects"),
     Buffer("messages of a client", "600 a minute", Policy.DISCONNECT, "rate_limited"),
 )

@@ -49,6 +49,13 @@ class Market:
         """Begin anew: what is taken in next has nothing to do with what came before."""
         self._pending = [self._clear]
 
+    def open(self) -> None:
+        """The store was read for the first time, whatever was in it: views may show it."""
+        self._pending.append(self._open)
+
+    def _open(self) -> None:
+        self.quotes.ready = True
+
     def load(
         self,
         table: CandleTable,

@@ -115,9 +115,9 @@ class QuoteTable:
     key = "symbol"
     fields = QuoteRecord.__struct_fields__
     is_board = False
-    ready = True
 
     def __init__(self) -> None:
+        self.ready = False
         self.version = 0
         self.generation = 0
         self._stored: dict[Key, Stored] = {}
@@ -244,7 +244,6 @@ class BoardTable:
     key = "symbol"
     fields = ("rank", *QuoteTable.fields)
     is_board = True
-    ready = True
 
     def __init__(self, name: str, quotes: QuoteTable) -> None:
         self.name = name
@@ -253,6 +252,11 @@ class BoardTable:
         self._scores: dict[str, dict[str, dict[str, float]]] = {}
         self._lines: list[Line] | None = None
         self._ranked: dict[str, tuple[int, Row | None, Row]] = {}
+
+    @property
+    def ready(self) -> bool:
+        """As the quotes are."""
+        return self._quotes.ready
 
     @property
     def version(self) -> int:

@@ -22,6 +22,9 @@ V1: Final = SUBPROTOCOL
 EARLIER: Final = ""
 """The name of the dialect that is spoken without a subprotocol."""
 
+FRAME_BYTES: Final = 256 * 1024
+"""A frame holds more than this only if a single message does."""
+
 
 class V1Writer:
     """``tapewire.v1``: snapshots in parts, deltas of changed fields."""
@@ -99,7 +102,20 @@ def with_id(message: bytes, id_: Id | None) -> bytes:
 
 
 def frames(dialect: str, messages: Sequence[bytes]) -> list[bytes]:
-    """Messages as the texts of frames."""
-    if dialect == V1:
-        return [b"[" + b",".join(messages) + b"]"] if messages else []
-    return list(messages)
+    """Messages as the texts of frames; a large flush is split between messages."""
+    if dialect != V1:
+        return list(messages)
+    texts: list[bytes] = []
+    part: list[bytes] = []
+    size = 0
+    for message in messages:
+        if part and size + len(message) > FRAME_BYTES:
+            texts.append(_array(part))
+            part, size = [], 0
+        part.append(message)
+        size += len(message)
+    return [*texts, _array(part)] if part else texts
+
+
+def _array(messages: Sequence[bytes]) -> bytes:
+    return b"[" + b",".join(messages) + b"]"

@@ -41,7 +41,7 @@ class SocketBounds(Struct, frozen=True, kw_only=True):
 
     message_bytes: int = 64 * 1024
     kernel_bytes: int = 128 * 1024
-    waiting_bytes: int = 16 << 20
+    waiting_bytes: int = 64 << 20
     open_s: float = 10.0
     close_s: float = 5.0
     ping_s: float = 20.0
@@ -194,7 +194,7 @@ class WidgetSocket(asyncio.Protocol):
         transport = self._transport
         for data in self._protocol.data_to_send():
             if data:
-                self.send(data)
+                self._put(data)
             elif transport is not None:
                 self._finish()
         if self._protocol.close_expected() and self.session is not None:
@@ -256,7 +256,7 @@ class WidgetSocket(asyncio.Protocol):
             self.send(text_frame(text))
         if reaction.close is not None:
             self.close(reaction.close, reaction.reason)
-        elif self._waiting and self._transport is not None:
+        elif self._waiting and self._transport is not None and self.session is not None:
             self._desk.count("blocked")
             self._transport.pause_reading()
 
@@ -264,15 +264,20 @@ class WidgetSocket(asyncio.Protocol):
 
     def send(self, frame: bytes) -> None:
         """Write a whole frame, after those that wait for room; too many close the socket."""
-        if self._paused_at_s is None and not self._waiting:
-            self._write(frame)
+        if self.session is None:
             return
         if self._waiting and self._waiting_bytes + len(frame) > self._bounds.waiting_bytes:
             self._give_up("more waits than one client may keep")
             return
-        self._waiting.append(frame)
-        self._waiting_bytes += len(frame)
+        self._put(frame)
         self._set_ready()
+
+    def _put(self, data: bytes) -> None:
+        if self._paused_at_s is None and not self._waiting:
+            self._write(data)
+            return
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -285,6 +290,8 @@ class WidgetSocket(asyncio.Protocol):
             self._protocol.send_close(code, reason)
             self._send_pending()
             self._wait_for_close()
+            if self._transport is not None:
+                self._transport.resume_reading()
 
     def check(self, now_s: float) -> None:
         """Ask an idle client for a sign of life; give up one that is stalled or silent."""

@@ -163,7 +163,9 @@ class WidgetSource:
                 return
             self._missing.clear()
         if not new:
-            self.away = self.away or "nothing has been written to the widget data cache yet"
+            if not self._places:
+                self._market.open()
+                self.away = "the widget data cache is empty"
             return
         read = [await self._read(shard) for shard in new]
         if not self._places:
@@ -173,6 +175,7 @@ class WidgetSource:
         for table in self._market.candles.values():
             table.unload()
         self._take(read)
+        self._market.open()
         self._wanted.set()
         self.away = ""
 
