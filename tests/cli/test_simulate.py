@@ -2,7 +2,7 @@
 
 import pytest
 
-from tapewire.cli.simulate import played_since, session_date, sources_of
+from tapewire.cli.simulate import Beginning, beginning, session_date, sources_of
 
 FRIDAY_NOON = 1_795_194_000_000  # 2026-11-20 12:00 New York
 HOUR_MS = 3_600_000
@@ -34,8 +34,17 @@ def test_seed_and_date_complete_a_generator_and_never_replace_what_it_says() -> 
     ]
 
 
-@pytest.mark.parametrize(
-    ("speed", "played_ms"), [("original", 2000), ("x2.5", 5000), ("max", 0), ("500/s", 0)]
-)
-def test_event_time_goes_by_at_the_speed_of_playing(speed: str, played_ms: int) -> None:
-    assert played_since(FRIDAY_NOON, FRIDAY_NOON + 2000, speed) == played_ms
+def test_the_first_time_a_head_start_is_played_at_once() -> None:
+    begin = beginning(FRIDAY_NOON, FRIDAY_NOON + 2000, "original", 290)
+    assert begin == Beginning(skipped_ms=0, at_once_ms=290_000)
+
+
+@pytest.mark.parametrize(("speed", "skipped_ms"), [("original", 310_000), ("x2.5", 340_000)])
+def test_started_again_it_plays_on_from_where_it_would_be(speed: str, skipped_ms: int) -> None:
+    begin = beginning(FRIDAY_NOON, FRIDAY_NOON + 20_000, speed, 290)
+    assert begin == Beginning(skipped_ms=skipped_ms, at_once_ms=0)
+
+
+@pytest.mark.parametrize("speed", ["max", "500/s"])
+def test_a_speed_that_is_not_that_of_time_has_no_such_place(speed: str) -> None:
+    assert beginning(FRIDAY_NOON, FRIDAY_NOON + 20_000, speed, 290) == Beginning()

@@ -1,7 +1,7 @@
 """``tapewire simulate massive``: the provider on one's own machine, until Ctrl-C."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
@@ -32,7 +32,11 @@ RestPort = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", hidden=True)]
 Began = Annotated[int | None, typer.Option("--began", hidden=True)]
+HeadStart = Annotated[int, typer.Option("--head-start", hidden=True)]
 Once = Annotated[bool, typer.Option("--once", help="End when the source does.")]
+
+STARTING_S: Final = 15.0
+"""A simulator that starts within this of when playing was begun has not been restarted."""
 
 
 def simulate(
@@ -47,6 +51,7 @@ def simulate(
     once: Once = False,
     quiet: Quiet = False,
     began: Began = None,
+    head_start: HeadStart = 0,
     json: Json = False,
 ) -> None:
     """Serve a provider's real protocol from recorded, captured or generated data."""
@@ -60,16 +65,17 @@ def simulate(
     load_for_foreground()
     if rest_port is None:
         rest_port = port + 1 if port else 0
-    played_ms = 0 if began is None else played_since(began, wall_ms(), speed)
+    now_ms = wall_ms()
+    began_ms = now_ms if began is None else began
     simulator = build_simulator(
-        sources_of(source, seed, wall_ms() if began is None else began),
+        sources_of(source, seed, began_ms),
         speed,
         once,
         key,
         fault or (),
         port,
         rest_port,
-        played_ms,
+        beginning(began_ms, now_ms, speed, head_start),
     )
     printer = Printer.for_stdout(json=json)
     ready = _say_nothing if quiet else lambda: announce(simulator, printer, speed, key)
@@ -77,12 +83,27 @@ def simulate(
     raise typer.Exit(run_service(service, explain=say))
 
 
-def played_since(began_ms: int, now_ms: int, speed: str) -> int:
-    """Event time that has gone by since a source was begun: a simulator restarted plays on."""
+class Beginning(NamedTuple):
+    """Event time of a source that is left out, and then what is played at once, in ms."""
+
+    skipped_ms: int = 0
+    at_once_ms: int = 0
+
+
+def beginning(began_ms: int, now_ms: int, speed: str, head_start_s: int) -> Beginning:
+    """Where to begin a source that was first begun at ``began_ms``.
+
+    The first time ``head_start_s`` of it come at once; a simulator that is started again
+    plays on from where it would be.
+    """
     from tapewire.simulators.pacing import Speed, SpeedKind
 
-    pace = Speed.parse(speed)
-    return int((now_ms - began_ms) * pace.value) if pace.kind is SpeedKind.TIMES else 0
+    pace, elapsed_ms = Speed.parse(speed), now_ms - began_ms
+    if pace.kind is not SpeedKind.TIMES:
+        return Beginning()
+    if elapsed_ms < STARTING_S * 1000:
+        return Beginning(at_once_ms=head_start_s * 1000)
+    return Beginning(skipped_ms=head_start_s * 1000 + int(elapsed_ms * pace.value))
 
 
 def _say_nothing() -> None:
@@ -129,22 +150,20 @@ def build_simulator(
     faults: Sequence[str],
     port: int,
     rest_port: int,
-    played_ms: int = 0,
+    begin: Beginning = Beginning(),  # noqa: B008 - a tuple
 ) -> "PlayedSimulator":
-    """The simulator of these sources, not started; SourceError or FaultError (exit code 2).
-
-    ``played_ms``: event time that was played before, and is left out.
-    """
+    """The simulator of these sources, not started; SourceError or FaultError (exit code 2)."""
     from tapewire.cli.simulator_service import PlayedSimulator
     from tapewire.simulators.resumed import resume
     from tapewire.simulators.source_strings import parse_source
 
     return PlayedSimulator(
-        resume([parse_source(text) for text in sources], played_ms),
+        resume([parse_source(text) for text in sources], begin.skipped_ms),
         speed=speed,
         once=once,
         key=key,
         faults=faults,
         port=port,
         rest_port=rest_port,
+        head_start_ms=begin.at_once_ms,
     )

@@ -22,6 +22,10 @@ STREAM_SETTING: Final = HTTP_PORTS["widgets"].upper()
 KEY: Final = "simulator"
 DRAIN_S: Final = 4.0
 
+MARKET: Final = "generator:at=09:25"
+HEAD_START_S: Final = 290
+"""The market opens 10 s after the page has; what went before is on its chart already."""
+
 
 class UpPlan(Struct, frozen=True):
     """One ``tapewire up`` as asked for. ``began_ms``: wall clock when it was."""
@@ -98,7 +102,10 @@ def workers_of(plan: UpPlan, addresses: Addresses) -> list[WorkerSpec]:
 
 
 def _simulator(plan: UpPlan, addresses: Addresses) -> WorkerSpec:
-    options = [part for source in plan.sources for part in ("--source", source)]
+    sources = plan.sources or (MARKET,)
+    options = [part for source in sources for part in ("--source", source)]
+    if not plan.sources:
+        options += ["--head-start", str(HEAD_START_S)]
     options += ["--speed", plan.speed, "--quiet", "--began", str(plan.began_ms)]
     options += ["--port", str(addresses.feed), "--rest-port", str(addresses.rest)]
     return WorkerSpec("simulator", tapewire_command("simulate", "massive", *options))

@@ -160,7 +160,7 @@ async def _answer(*urls: str) -> None:
 
 
 async def _is_there(url: SplitResult) -> bool:
-    """Ask once. A whole HTTP client would take longer to load than to use."""
+    """Ask once; the first line of the answer is all that is wanted."""
     try:
         reader, writer = await asyncio.open_connection(url.hostname, url.port)
     except OSError:

@@ -60,7 +60,8 @@ class MassiveSimulator:
     holds the limits and switches of the one account there is. ``speed`` is ``max``,
     ``original``, ``xN`` or ``N/s``. Frames hold at most ``max_frame_events`` and
     ``max_frame_bytes`` (the provider publishes no bound). ``tls`` makes it ``wss``;
-    ``ping_interval_s`` turns the protocol's own pings on.
+    ``ping_interval_s`` turns the protocol's own pings on. The first ``head_start_ms`` of event
+    time come at once, so that whoever subscribes finds a market that has been open for a while.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class MassiveSimulator:
         max_frame_events: int = 500,
         max_frame_bytes: int = 65_536,
         ping_interval_s: float | None = None,
+        head_start_ms: int = 0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.source = MergedSources(sources)
@@ -102,6 +104,7 @@ class MassiveSimulator:
             self._strike,
             max_frame_events=max_frame_events,
             max_frame_bytes=max_frame_bytes,
+            head_start_ms=head_start_ms,
         )
         self._rest = self._rest_side(key)
         self._rest_runner: web.AppRunner | None = None

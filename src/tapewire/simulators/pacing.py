@@ -53,11 +53,12 @@ class Pace:
     """Cut slices into bundles and say when each is due.
 
     At speed ``max`` a bundle is ``max_events`` and due at once. Otherwise it spans at most 10 ms
-    of wall time and 100 events.
+    of wall time and 100 events; the first ``head_start_ms`` of event time are due at once.
     """
 
-    def __init__(self, speed: Speed, max_events: int) -> None:
+    def __init__(self, speed: Speed, max_events: int, head_start_ms: int = 0) -> None:
         self._speed = speed
+        self._head_start_ms = head_start_ms
         self._max_events = max_events if speed.kind is SpeedKind.MAX else _MOST_PER_BUNDLE
         self._wall_s = 0.0
         self._event_ms = -1
@@ -80,7 +81,7 @@ class Pace:
             return 0.0
         first_ms = bundle[0][0]
         if self._event_ms < 0:
-            self._wall_s, self._event_ms = now_s, first_ms
+            self._wall_s, self._event_ms = now_s, first_ms + self._head_start_ms
         if self._speed.kind is SpeedKind.RATE:
             due_s = self._wall_s + self._sent / self._speed.value
             self._sent += len(bundle)

@@ -48,7 +48,8 @@ class Audience:
 class Player:
     """One playing of a source, from the first subscription to its end.
 
-    ``strike`` is called with the name of each connection or login fault when it is due.
+    ``strike`` is called with the name of each connection or login fault when it is due. The
+    first ``head_start_ms`` of event time are played at once.
     """
 
     def __init__(
@@ -61,10 +62,11 @@ class Player:
         *,
         max_frame_events: int,
         max_frame_bytes: int,
+        head_start_ms: int = 0,
     ) -> None:
         self._source = source
         self._waits = speed.kind is SpeedKind.MAX
-        self._pace = Pace(speed, max_frame_events)
+        self._pace = Pace(speed, max_frame_events, head_start_ms)
         self._audience = audience
         self._statistics = statistics
         self._strike = strike
