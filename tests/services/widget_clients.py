@@ -147,6 +147,10 @@ class Viewer:
         """Read until a symbol has a price."""
         await self.until(lambda: self.close_of(feed, symbol) == close, seconds)
 
+    def is_at_least(self, feed: str, symbol: str, close: float) -> bool:
+        """Whether a symbol's price has come so far."""
+        return (self.close_of(feed, symbol) or 0) >= close
+
     def close_of(self, feed: str, symbol: str) -> float | None:
         """The price that it shows."""
         row = self.feeds[feed].rows.get(symbol) if feed in self.feeds else None
@@ -160,6 +164,7 @@ async def viewer(port: int, **options: Any) -> AsyncIterator[Viewer]:
         f"ws://127.0.0.1:{port}/ws",
         subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
         compression=None,
+        close_timeout=0.5,
         **options,
     ) as socket:
         yield Viewer(socket)
