@@ -150,10 +150,17 @@ describe('a board', () => {
 
 describe('selecting', () => {
   beforeEach(async () => {
+    select('AAPL')
     await deliver(board(quote('AAPL', 100), quote('MSFT', 50)))
   })
 
-  test('the leader is shown first', () => {
+  test('the most traded symbol is shown first, until another is chosen', async () => {
+    select('')
+    await deliver(snapshot([quote('NVDA', 9), quote('AAPL', 100)], { feed: 'scanners:top_volume' }))
+    expect(wire.asked('subscribe')).toContain('quote:NVDA')
+    select('AAPL')
+    await deliver(snapshot([quote('TSLA', 9)], { feed: 'scanners:top_volume', seq: 20 }))
+    expect(wire.asked('subscribe')).not.toContain('quote:TSLA')
     expect(wire.asked('subscribe').slice(-2).sort()).toEqual(['candles:1m:AAPL', 'quote:AAPL'])
   })
 

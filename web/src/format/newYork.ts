@@ -13,8 +13,16 @@ export const clock = format({ hour: '2-digit', minute: '2-digit', second: '2-dig
 export const minute = format({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
 /** `Fri, Nov 20` */
 export const day = format({ weekday: 'short', month: 'short', day: 'numeric' })
+/** `Nov 20` */
+const dayOfYear = format({ month: 'short', day: 'numeric' })
+const year = format({ year: 'numeric' })
 /** `Nov 20, 2026` */
 export const date = format({ month: 'short', day: 'numeric', year: 'numeric' })
+
+/** `Nov 20`, with its year where that is not the present one's. */
+export function shortDate(ms: number, nowMs: number): string {
+  return year(ms) === year(nowMs) ? dayOfYear(ms) : date(ms)
+}
 
 const parts = new Intl.DateTimeFormat('en-US', {
   timeZone: ZONE, weekday: 'short', hour: 'numeric', minute: 'numeric', hourCycle: 'h23',

@@ -71,7 +71,7 @@ function dataLine(facts: Facts): Line {
     return { tone: 'quiet', text: `Market closed, last trade ${when(newestMs, nowMs)}` }
   }
   const newest = `newest trade ${when(isPlayed(facts) ? facts.changedMs : newestMs, nowMs)}`
-  if (isPlayed(facts)) return { tone: 'good', text: `Live, ${newest}, playing ${newYork.date(newestMs)}` }
+  if (isPlayed(facts)) return { tone: 'good', text: `Live, ${newest}, playing ${newYork.shortDate(newestMs, nowMs)}` }
   const delayed = statuses.find(({ state }) => state === 'delayed')
   if (!delayed) return { tone: 'good', text: `Live, ${newest}` }
   return { tone: 'waiting', text: `Delayed${delayed.reason && ` ${delayed.reason}`}, ${newest}` }
