@@ -322,11 +322,22 @@ class RabbitServer:
         rows = json.loads(self.evaluate(QUEUES_OF_VHOST.format(vhost=vhost)))
         return {row[0]: QueueInfo(*row) for row in rows}
 
-    def evaluate(self, code: str) -> str:
+    def evaluate(self, code: str, attempts: int = 5) -> str:
         """Run Erlang statements in the broker and return the printed value of the last one.
 
-        Raises ServerError when the node does not answer or the code fails.
+        A node that cannot be connected to is asked again: a busy machine may take longer than
+        ``erl_call`` waits. Raises ServerError when it does not answer or the code fails.
         """
+        for _ in range(attempts - 1):
+            try:
+                return self._evaluate(code)
+            except ServerError as error:
+                if "failed to connect" not in str(error):
+                    raise
+                time.sleep(0.3)
+        return self._evaluate(code)
+
+    def _evaluate(self, code: str) -> str:
         erl_call = find_binary(("erl_call", "/usr/lib/erlang/bin/erl_call"), "Erlang's erl_call")
         done = subprocess.run(
             [erl_call, "-c", self._cookie, "-n", self.node, "-e"],
@@ -350,7 +361,7 @@ class RabbitServer:
         if not is_listening(self.port):
             return False
         try:
-            return self.evaluate("rabbit:is_running().") == "true"
+            return self._evaluate("rabbit:is_running().") == "true"
         except ServerError:
             return False
 

@@ -6,12 +6,14 @@ import signal
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tapewire.caches.cache import Place
 from tapewire.caches.registry import RedisRegistry
+from tapewire.queues import amqp
 from tapewire.runtime.process_manager import ProcessManager, Supervision, WorkerState
 from tests.faults.day import Day, candles, without
 from tests.faults.system import RealServers, Setup, System, running, undisturbed, until
@@ -77,7 +79,7 @@ async def seconds_until_taken_over(system: System, before: Place) -> float:
 async def test_the_manager_kills_a_frozen_worker_and_the_shard_comes_home_in_time(
     servers: RealServers, tmp_path: Path
 ) -> None:
-    day = Day(18_000)
+    day = Day(24_000)
     setup = Setup(speed="1400/s", started=())
     async with (
         two_processors(servers, tmp_path, Supervision(first_delay_s=0.1)) as floor,
@@ -98,7 +100,7 @@ async def test_the_manager_kills_a_frozen_worker_and_the_shard_comes_home_in_tim
         worker = floor.manager.worker("processor-0").statistics()
         assert (worker.kills, worker.restarts, worker.last_exit) == (1, 1, -signal.SIGKILL)
         assert await floor.takeovers() == {"0": 1, "1": 1}
-    assert (books.taken_in, books.folded, books.lost) == (18_000, 18_000, 0)
+    assert (books.taken_in, books.folded, books.lost) == (24_000, 24_000, 0)
     assert books.gaps == []
     assert books.rows == await undisturbed(day)
 
@@ -106,9 +108,11 @@ async def test_the_manager_kills_a_frozen_worker_and_the_shard_comes_home_in_tim
 async def test_a_frozen_owner_that_wakes_after_its_successor_took_over_counts_nothing_twice(
     servers: RealServers, tmp_path: Path
 ) -> None:
-    day = Day(20_000)
+    assert amqp.HEARTBEAT_SECONDS == 5  # 2 here, to wait for three of them in less time
+    servers = replace(servers, rabbitmq_url=f"{servers.rabbitmq_url}?heartbeat=2")
+    day = Day(14_000)
     patient = Supervision(silence_s=60.0)
-    setup = Setup(speed="1000/s", started=(), ttl_ms=5_000)
+    setup = Setup(speed="1000/s", started=(), ttl_ms=2_000)
     async with (
         two_processors(servers, tmp_path, patient) as floor,
         running(day, servers, setup) as system,
@@ -116,13 +120,13 @@ async def test_a_frozen_owner_that_wakes_after_its_successor_took_over_counts_no
         await floor.owned_by(0)
         before = await system.place()
         os.kill(floor.pid(0), signal.SIGSTOP)
-        assert 5.0 < await seconds_until_taken_over(system, before) < 16.0
+        assert 2.0 < await seconds_until_taken_over(system, before) < 3 * 2 + 1
         await floor.owned_by(1)
         os.kill(floor.pid(0), signal.SIGCONT)
         await floor.owned_by(0)
         books = await system.end()
         assert await floor.takeovers() == {"0": 2, "1": 1}
         assert all(worker.restarts == 0 for worker in floor.manager.statistics())
-    assert books.taken_in == 20_000
+    assert books.taken_in == 14_000
     assert books.balanced
     assert books.candles == candles(without(day.prints, books.gaps), books.gaps)

@@ -95,7 +95,7 @@ async def test_a_shard_goes_back_to_its_own_processor_once_that_is_up(
     async def homes_up() -> set[int]:
         return up
 
-    day = Day(16_000)
+    day = Day(20_000)
     async with running(day, servers, speed="2000/s", processors=2, started=(1,)) as system:
         await until(lambda: takeovers(system) == [1])
         home = await system.start_processor(0)
@@ -109,7 +109,7 @@ async def test_a_shard_goes_back_to_its_own_processor_once_that_is_up(
         assert time.monotonic() - began_s < 4.0
         books = await system.end()
         assert takeovers(system) == [1, 1]
-    assert (books.taken_in, books.folded, books.lost) == (16_000, 16_000, 0)
+    assert (books.taken_in, books.folded, books.lost) == (20_000, 20_000, 0)
     assert books.rows == await undisturbed(day)
 
 
