@@ -166,7 +166,7 @@ class TestReading:
         ("arguments", "named"),
         [("candles NONE", "AIG, BAC, IBM"), ("candles IBM --date 2013-10-08", "2013-10-07"),
          ("candles AIG --from 15:00", "2013-10-08"), ("candles AIG --exchange XX", "exchange XX"),
-         ("quote NONE", "AIG, BAC, IBM"), ("top gainers", "gappers, volume")],
+         ("quote NONE", "AIG, BAC, IBM")],
     )  # fmt: skip
     def test_what_is_not_there_is_exit_code_1_and_says_what_is(
         self, arguments: str, named: str, market: dict[str, str]
@@ -175,6 +175,14 @@ class TestReading:
             ended = tapewire(*arguments.split(), *json_, env=market)
             assert ended.code == 1
             assert named in only_line(ended)
+
+    def test_a_board_without_a_base_for_anybody_is_empty_and_says_why(
+        self, market: dict[str, str]
+    ) -> None:
+        ended = tapewire("top", "gainers", "--json", env=market)
+        assert (ended.code, ended.stdout) == (0, "")
+        assert "no symbol has an open" in ended.stderr
+        assert "gappers, volume" in ended.stderr
 
     def test_a_board_is_ranked_over_all_shards(self, market: dict[str, str]) -> None:
         rows = tapewire("top", "volume", "--json", env=market).lines

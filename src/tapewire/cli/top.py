@@ -1,6 +1,7 @@
 """``tapewire top``: the leaderboards, merged over all shards."""
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -93,9 +94,17 @@ async def _show(
         lines = await read(rows, board, limit)
         if not lines:
             ranked = [other for other in Board if await read(rows, other, 1)]
-            there = f"there is {', '.join(ranked)}" if ranked else "no board has lines yet"
-            raise ServiceError(f"nothing is ranked on the board {board.value}; {there}")
+            if not ranked:
+                raise ServiceError(f"the board {board.value} is empty, and so is every other one")
+            sys.stderr.write(f"tapewire: {_WHY_EMPTY[board]}; there is {', '.join(ranked)}\n")
     show(lines, printer)
+
+
+_WHY_EMPTY: Final[Mapping[Board, str]] = {
+    Board.GAINERS: "no symbol has an open to be measured from",
+    Board.GAPPERS: "no symbol has a previous close to be measured from",
+    Board.VOLUME: "no symbol has traded",
+}
 
 
 async def read(rows: "WidgetReader", board: Board, limit: int) -> list[dict[str, Any]]:
