@@ -12,7 +12,7 @@ from typing import Any
 from tapewire.runtime.parent import watch_parent
 
 watch_parent()
-if sys.argv[1] == "stuck_in_import":
+if sys.argv[1:2] == ["stuck_in_import"]:
     print("importing", flush=True)
     time.sleep(600)
 
