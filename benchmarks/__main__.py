@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from benchmarks import fold, listener, machine, rabbitmq
+from benchmarks import fold, latency, listener, machine, rabbitmq, widgets
 from benchmarks.frames import FramesError, load
 from benchmarks.plan import Plan
 from benchmarks.report import Reporter, Row, say
@@ -19,6 +19,8 @@ BENCHMARKS: Final[Mapping[str, Callable[[Plan], Iterator[Row]]]] = {
     "fold": fold.run,
     "listener": listener.run,
     "rabbitmq": rabbitmq.run,
+    "widgets": widgets.run,
+    "latency": latency.run,
 }
 
 USAGE, MISSING, INTERRUPTED = 2, 4, 130

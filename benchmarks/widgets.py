@@ -42,24 +42,26 @@ WANTS: Final = b'{"op":"subscribe","feed":"scanners:top_volume","limit":%d,"rate
 
 
 def run(plan: Plan) -> Iterator[Row]:
-    """The 99th percentile and the median, over all frames of a run of the length asked for."""
-    allow_files(CLIENTS + 200)
-    latencies, wrong = [], []
-    folder = plan.folder / "widgets-benchmark"
+    """The 99th percentile and the median of every run's frames; of these the medians."""
+    found, wrong = [], []
     for number in plan.counted(NAME):
-        with machine.on_core(-1), redis_server(folder / str(number)) as server:
-            with widget_service(server.url) as port:
-                work = lambda: watch(server.url, port, plan.seconds)  # noqa: E731
-                found, complaints = machine.run_on_loop(work)
-        latencies.append(found)
+        with machine.on_core(-1), redis_server(plan.folder / f"{NAME}-{number}") as server:
+            latencies, complaints = through(server.url, plan.seconds, CLIENTS)
+        found.append(latencies)
         wrong += complaints
-        say(
-            f"  p50 {1000 * percentile(found, 0.5):.0f} ms, p99 {1000 * percentile(found, 0.99):.0f} ms"
-        )
+        p50, p99 = (1000 * percentile(latencies, share) for share in (0.5, 0.99))
+        say(f"  p50 {p50:.0f} ms, p99 {p99:.0f} ms, {len(latencies):,} frames")
     complain(NAME, wrong)
     for metric, share in (("p99_ms", 0.99), ("p50_ms", 0.5)):
-        value = machine.median([1000 * percentile(found, share) for found in latencies])
+        value = machine.median([1000 * percentile(latencies, share) for latencies in found])
         yield Row(NAME, metric, math.ceil(value), "ms", 0, not wrong)
+
+
+def through(redis: str, seconds: float, clients: int) -> tuple[list[float], list[str]]:
+    """One run over an empty Redis: latencies in seconds, and what was wrong."""
+    allow_files(clients + 200)
+    with widget_service(redis) as port:
+        return machine.run_on_loop(lambda: watch(redis, port, seconds, clients))
 
 
 def allow_files(count: int) -> None:
@@ -91,24 +93,24 @@ def widget_service(redis: str) -> Iterator[int]:
         "TAPEWIRE_HTTP_PORT_WDS": str(port),
         "LOG_LEVEL": "warning",
     }
-    cores = machine.cores()
     process = subprocess.Popen(
         [sys.executable, "-m", "tapewire", "run", "widgets"], cwd=PROJECT, env=environment
     )
-    if cores:
-        os.sched_setaffinity(process.pid, {int(os.environ.get("WDS_CORE", first_core()))})
+    pin_elsewhere(process.pid)
     try:
-        wait_until(lambda: is_listening(port), "the widget service", 20.0)
+        wait_until(lambda: is_listening(port), "the widget service", 20.0, process=process)
         yield port
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
 
 
-def first_core() -> int:
-    """The core that is not the one which this process was put on."""
+def pin_elsewhere(pid: int) -> None:
+    """Put a process on the first core that is not ours."""
     mine = machine.cores()
-    return next((core for core in range(os.cpu_count() or 1) if core not in mine), mine[0])
+    others = [core for core in range(os.cpu_count() or 1) if core not in mine]
+    if mine and others:
+        os.sched_setaffinity(pid, {others[0]})
 
 
 class Writer:
@@ -153,7 +155,7 @@ def record(symbol: str, k: int, number: int) -> QuoteRecord:
     return QuoteRecord(**fields)  # type: ignore[arg-type]
 
 
-async def watch(redis: str, port: int, seconds: float) -> tuple[list[float], list[str]]:
+async def watch(redis: str, port: int, seconds: float, count: int) -> tuple[list[float], list[str]]:
     """Latencies in seconds of every frame, and what was wrong with them."""
     cache = RedisWidgetCache(redis)
     writer = Writer(cache)
@@ -165,7 +167,7 @@ async def watch(redis: str, port: int, seconds: float) -> tuple[list[float], lis
         if counting and found:
             latencies.append(now_s - writer.sent_s[int(found[1])])
 
-    clients = await connect(port, CLIENTS, WANTS, took)
+    clients = await connect(port, count, WANTS, took)
     writing = asyncio.create_task(writer.write(seconds + 2))
     await asyncio.sleep(1)
     counting = True
@@ -174,7 +176,7 @@ async def watch(redis: str, port: int, seconds: float) -> tuple[list[float], lis
     await cache.close()
     wrong = [f"a client was closed: {each.ended}" for each in clients if each.ended]
     wrong += [f"{each.broken} deltas out of order" for each in clients if each.broken]
-    least = seconds * 9 * CLIENTS
+    least = seconds * 9 * count
     if len(latencies) < least:
         wrong.append(f"{len(latencies)} frames came; expected at least {least:.0f}")
     for each in clients:
