@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -50,8 +50,6 @@ QUICK: Final = ClientBounds(idle_s=1.0, backoff_base_s=0.05, close_timeout_s=0.2
 """A client that notices and comes back within the patience of a test."""
 
 EPOCH: Final = 1000
-
-HomesUp = Callable[[], Awaitable[Collection[int]]]
 
 _T = TypeVar("_T")
 
@@ -225,7 +223,7 @@ class System:
         return listener
 
     async def start_processor(
-        self, index: int = 0, references: References | None = None, homes_up: HomesUp | None = None
+        self, index: int = 0, references: References | None = None
     ) -> MassiveDataProcessor:
         """One processor with connections of its own."""
         options = ProcessorOptions(
@@ -243,7 +241,6 @@ class System:
             Analysis.of(["T.*"]).maker(),
             decode,
             options,
-            homes_up=homes_up,
         )
         self.stack.push_async_callback(processor._cache.close)
         self.stack.push_async_callback(processor.stop)

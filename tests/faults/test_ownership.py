@@ -1,4 +1,7 @@
-"""Who owns a shard, and how it changes hands: fenced, handed over, given back, not yet claimed."""
+"""Who owns a shard, and how it changes hands: fenced, handed over, not yet claimed.
+
+Given back, too, in ``test_frozen.py``.
+"""
 
 import asyncio
 import time
@@ -84,32 +87,6 @@ async def test_a_hand_over_under_traffic_costs_no_event_and_little_time(
         assert system.owner().state.refusals.duplicates == 0
     assert (books.taken_in, books.folded, books.lost) == (15_000, 15_000, 0)
     assert books.gaps == []
-    assert books.rows == await undisturbed(day)
-
-
-async def test_a_shard_goes_back_to_its_own_processor_once_that_is_up(
-    servers: RealServers,
-) -> None:
-    up: set[int] = set()
-
-    async def homes_up() -> set[int]:
-        return up
-
-    day = Day(20_000)
-    async with running(day, servers, speed="2000/s", processors=2, started=(1,)) as system:
-        await until(lambda: takeovers(system) == [1])
-        home = await system.start_processor(0)
-        stand_in = only(system.processors[:1])
-        stand_in._homes_up = homes_up
-        await asyncio.sleep(1.5)
-        assert takeovers(system) == [1, 0]
-        up.add(0)
-        began_s = time.monotonic()
-        await until(lambda: "trades.0" in home.owned)
-        assert time.monotonic() - began_s < 4.0
-        books = await system.end()
-        assert takeovers(system) == [1, 1]
-    assert (books.taken_in, books.folded, books.lost) == (20_000, 20_000, 0)
     assert books.rows == await undisturbed(day)
 
 
