@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -30,6 +31,9 @@ WHEN_SEEN = """([selector, text, patience]) => {
 """Looks at every frame that the browser draws."""
 
 PATIENCE_MS = 5000
+
+PRICES = count(901_07, 1_01)
+"""In cents. Each is above any price of the simulated market, and above those set before."""
 
 READ_CELLS = "cells => cells.map(c => [c.dataset.symbol, c.dataset.field, c.textContent.trim()])"
 
@@ -83,11 +87,12 @@ class Dashboard:
         with urlopen(Request(url, body, headers), timeout=10) as answer:
             assert answer.status == 200
 
-    def ms_until_seen(self, symbol: str, price: float, selector: str) -> float:
-        """Set a price; milliseconds until an element that ``selector`` finds shows it.
+    def ms_until_seen(self, symbol: str, selector: str) -> float:
+        """Set a new price; milliseconds until an element that ``selector`` finds shows it.
 
         More than ``PATIENCE_MS`` where it is not seen.
         """
+        price = next(PRICES) / 100
         self.page.evaluate(WHEN_SEEN, [selector, f"{price:.2f}", PATIENCE_MS])
         began_ms: float = self.page.evaluate("performance.now()")
         self.set_price(symbol, price)
