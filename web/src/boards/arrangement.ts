@@ -59,7 +59,15 @@ function held(before: Arrangement, view: View): Arrangement {
 
 function paused(before: Arrangement, view: View): Arrangement {
   const staying = before.order.filter((key) => view.rows.has(key))
-  return { ...before, order: kept(before, [...staying, ...arrived(before, view)]), isBehind: true }
+  const order = kept(before, [...staying, ...arrived(before, view)])
+  const ranks = order === before.order ? before.ranks : renumbered(before, order)
+  return { ...before, order, ranks, of: order, isBehind: true }
+}
+
+/** Ranks without holes for rows that stay as they stood; new ones come last. */
+function renumbered(before: Arrangement, order: readonly Key[]): ReadonlyMap<Key, number> {
+  const rank = (key: Key): number => before.ranks.get(key) ?? Infinity
+  return ranksOf(order.toSorted((a, b) => (rank(a) < rank(b) ? -1 : Number(rank(a) > rank(b)))))
 }
 
 function arrived(before: Arrangement, view: View): Key[] {

@@ -41,8 +41,9 @@ describe('rows move at most four times a second', () => {
     expect([later.order, later.ranks.get('B'), later.isBehind]).toEqual([['B', 'A', 'C'], 1, false])
   })
 
-  test('rows that left go at once', () => {
-    expect(arrange(first, board({ A: 3 }), BY_RANK, 1, false).order).toEqual(['A'])
+  test('rows that left go at once, and leave no hole in the ranks', () => {
+    const { order, ranks } = arrange(first, board({ D: 4, A: 3, C: 2 }), BY_RANK, 1, false)
+    expect(order.map((symbol) => [symbol, ranks.get(symbol)])).toEqual([['A', 1], ['C', 2], ['D', 3]])
   })
 
   test('an emptied board is empty at once, even under the pointer', () => {
