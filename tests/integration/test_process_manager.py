@@ -184,6 +184,20 @@ async def test_a_worker_that_does_not_drain_is_killed_and_the_exit_code_says_so(
     assert of(manager).kills == 1
 
 
+async def test_a_worker_that_is_told_to_end_while_it_starts_has_not_failed(
+    manager: ProcessManager,
+) -> None:
+    starting = (
+        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(130));"
+        "time.sleep(60)"
+    )
+    await manager.start([WorkerSpec("toy", script(starting), beats=False)])
+    await running(manager)
+    await asyncio.sleep(0.5)
+    await manager.drain()
+    assert await manager.wait() == 0
+
+
 async def test_a_drain_does_not_wait_for_a_worker_that_backs_off() -> None:
     async with ProcessManager(Supervision(first_delay_s=60), environ()) as manager:
         await manager.start([WorkerSpec("toy", script("raise SystemExit(1)"))])

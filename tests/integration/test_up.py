@@ -22,6 +22,7 @@ from tests.up_process import (
     subscribe,
 )
 
+MOVES_WITHIN_S = 5.0
 ENDS_WITHIN_S = 5.0
 LOOPBACK = "0100007F"
 """127.0.0.1 as ``/proc/net/tcp`` writes it."""
@@ -55,7 +56,8 @@ def test_the_second_make_up_shows_moving_rows_within_five_seconds_and_ctrl_c_end
         first.interrupt()
         first.end()
     with running_up(tmp_path / "data", make=True) as second:
-        assert seconds_until_rows_move(second) < 5.0, second.text
+        taken_s = seconds_until_rows_move(second)
+        assert taken_s < MOVES_WITHIN_S, second.text
         second.interrupt()
         assert seconds_until_nothing_remains(second) < ENDS_WITHIN_S
         second.end()
@@ -170,9 +172,7 @@ def test_live_data_without_a_key_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_source_that_is_none_ends_it_with_what_was_expected(tmp_path: Path) -> None:
-    said = refused(tmp_path, "--source", "nowhere", code=2)
-    assert "generator" in said
-    assert "simulator" in said
+    assert "generator" in refused(tmp_path, "--source", "nowhere", code=2)
 
 
 def test_a_recorded_file_is_played(tmp_path: Path, shared: Path) -> None:

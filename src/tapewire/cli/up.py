@@ -42,7 +42,7 @@ def up(
         raise UsageError("--source is what a simulator plays; --feed live has the provider's data")
     from tapewire.cli.compose import wall_ms
     from tapewire.cli.edge import load_for_foreground
-    from tapewire.cli.up_parts import UpPlan
+    from tapewire.cli.up_parts import UpPlan, subscriptions_of
     from tapewire.cli.up_service import run_up
     from tapewire.control.security import check_host
 
@@ -56,6 +56,7 @@ def up(
         settings=settings,
         live=feed is Feed.LIVE,
         sources=tuple(source or ()),
+        subscriptions=subscriptions_of(source) if source else (),
         speed=speed,
         port=port,
         host=check_host(host),

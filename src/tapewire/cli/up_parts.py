@@ -5,7 +5,7 @@ and control. ``up_service.py`` runs them.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,11 +28,16 @@ HEAD_START_S: Final = 290
 
 
 class UpPlan(Struct, frozen=True):
-    """One ``tapewire up`` as asked for. ``began_ms``: wall clock when it was."""
+    """One ``tapewire up`` as asked for.
+
+    ``subscriptions``: topics that the sources have, empty where the settings' ones hold.
+    ``began_ms``: wall clock when it was asked for.
+    """
 
     settings: Settings
     live: bool
     sources: tuple[str, ...]
+    subscriptions: tuple[str, ...]
     speed: str
     port: int | None
     host: str
@@ -89,6 +94,19 @@ def choose_ports(plan: UpPlan, environ: Mapping[str, str]) -> tuple[Addresses, l
     return Addresses(host, dashboard, stream, feed, rest), lines
 
 
+def subscriptions_of(sources: Sequence[str]) -> tuple[str, ...]:
+    """What to subscribe to of these sources: trades, and second bars, else minute bars.
+
+    A recorded day of trades has no bars, and boards are then folded from its trades. Raises
+    SourceError for what is no source.
+    """
+    from tapewire.simulators.source_strings import parse_source
+
+    topics = frozenset[str]().union(*(parse_source(text).topics for text in sources))
+    bars = next((topic for topic in ("A", "AM") if topic in topics), None)
+    return tuple(f"{topic}.*" for topic in ("T", bars) if topic in topics)
+
+
 def workers_of(plan: UpPlan, addresses: Addresses) -> list[WorkerSpec]:
     """What to run, in the order in which it is good to start."""
     core = () if plan.live else ("--after-port", str(addresses.rest))
@@ -131,6 +149,8 @@ def environment_of(
             "MASSIVE_REST_URL": f"http://127.0.0.1:{addresses.rest}",
             "MASSIVE_API_KEY": KEY,
         }
+    if plan.subscriptions and "MASSIVE_SUBSCRIPTIONS" not in environ:
+        ours["MASSIVE_SUBSCRIPTIONS"] = ",".join(plan.subscriptions)
     return {**environ, **ours}
 
 

@@ -49,6 +49,7 @@ class Up:
         self._server = EmbeddedServer(plan.folder)
         self._workers: ManagedWorkers | None = None
         self._stack = AsyncExitStack()
+        self._draining = False
 
     async def start(self) -> None:
         """Start everything; return when the dashboard answers."""
@@ -112,7 +113,7 @@ class Up:
         ending = asyncio.create_task(self._workers.wait())
         try:
             done, _ = await asyncio.wait({keeping, ending}, return_when="FIRST_COMPLETED")
-            for task in done:
+            for task in done if not self._draining else ():
                 task.result()
         finally:
             for task in (keeping, ending):
@@ -120,9 +121,11 @@ class Up:
             await asyncio.gather(keeping, ending, return_exceptions=True)
 
     async def drain(self) -> None:
-        """Drain every process within its deadline."""
+        """Drain every process within its deadline; raise what one failed with meanwhile."""
+        self._draining = True
         if self._workers is not None:
             await self._workers.drain()
+            await self._workers.wait()
 
     async def stop(self) -> None:
         """Leave no process behind, the server included."""

@@ -28,6 +28,9 @@ log = get_logger(__name__)
 FATAL_CODES: Final = frozenset({UsageError.exit_code, RefusedByProvider.exit_code})
 """Exit codes that a restart cannot mend."""
 
+DRAINED_CODES: Final = frozenset({0, -signal.SIGTERM, 130})
+"""How a process ends that was asked to: done, at once, or (130) while it was still starting."""
+
 _STDERR: Final = 2
 _POLL_S: Final = 0.05
 
@@ -309,7 +312,7 @@ class Worker:
     def _verdict(self, code: int) -> WorkerState:
         spec = self.spec
         if self._ending.is_set():
-            drained = code in {0, -signal.SIGTERM}
+            drained = code in DRAINED_CODES
             return WorkerState.FINISHED if drained else WorkerState.FAILED
         if code == 0 and spec.restart is not Restart.ALWAYS:
             return WorkerState.FINISHED
