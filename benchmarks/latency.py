@@ -127,7 +127,7 @@ async def watch(
     ages: list[float] = []
     counting = False
 
-    def took(text: bytes, now_s: float) -> None:
+    def took(_: StreamClient, text: bytes, now_s: float) -> None:
         if counting:
             ages.extend(market.age_s(close, now_s) for close in CLOSE.findall(text))
 
@@ -135,11 +135,12 @@ async def watch(
     await asyncio.sleep(WARM_UP_S)
     counting = True
     await asyncio.sleep(seconds)
-    for feed in feeds:
+    connections = len(feeds)
+    for feed in list(feeds):
         feed.cancel()
     await asyncio.gather(*feeds, return_exceptions=True)
     await asyncio.sleep(0.1)
-    return ages, complaints(clients, len(ages), len(feeds), seconds)
+    return ages, complaints(clients, len(ages), connections, seconds)
 
 
 def complaints(clients: list[StreamClient], rows: int, feeds: int, seconds: float) -> list[str]:

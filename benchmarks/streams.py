@@ -21,14 +21,14 @@ REQUEST: Final = (
 )
 PREV: Final = re.compile(rb'"seq":(\d+),"prev":(\d+)')
 
-Took = Callable[[bytes, float], None]
-"""Given a frame's text and the time (monotonic seconds) at which its last byte was read."""
+Took = Callable[["StreamClient", bytes, float], None]
+"""Given a client, a frame's text and the time (monotonic seconds) of its last byte."""
 
 
 class StreamClient(asyncio.Protocol):
     """One client: says what it wants, then passes on each frame.
 
-    ``broken`` counts deltas that did not follow the one before.
+    ``broken`` counts deltas that did not follow the one before; ``mark`` belongs to ``took``.
     """
 
     def __init__(self, port: int, wants: bytes, took: Took) -> None:
@@ -37,6 +37,7 @@ class StreamClient(asyncio.Protocol):
         self._is_open = False
         self._seq = -1
         self.broken = 0
+        self.mark = -1
         self.frames = 0
         self.ended: BaseException | None = None
         self.transport: asyncio.Transport | None = None
@@ -83,7 +84,7 @@ class StreamClient(asyncio.Protocol):
         if found:
             self.broken += self._seq >= 0 and int(found[2]) != self._seq
             self._seq = int(found[1])
-        self._took(text, now_s)
+        self._took(self, text, now_s)
 
     def _send(self, text: bytes) -> None:
         assert self.transport is not None

@@ -1,6 +1,7 @@
 """A view's history: one delta from any remembered position to the present."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -87,16 +88,35 @@ def test_the_history_is_bounded() -> None:
     assert kept[-1] == view.seq
 
 
-def test_a_view_s_pace_follows_whoever_writes() -> None:
-    view = view_of(StatusTable())
-    view.restart(0, 0)
+def sent_at(writes: Callable[[int], bool], rate_hz: int = 10) -> list[int]:
+    """Ticks at which a view sends when rows change at these."""
+    table = StatusTable()
+    target = parse_feed("system:status")
+    view = View(target, Spec(target.name, V1, None, None, rate_hz), table, V1Writer("e"))
+    view.restart(7, 0)
     sent = []
-    for tick in range(1, 100):
-        if view.is_due(tick) and tick % 5 in (0, 1):  # rows come at 5, 6, 10, 11, ...
-            view.table.put(services({"a": (True, tick)}))  # type: ignore[attr-defined]
-            view.advance(tick, 0)
+    for tick in range(8, 1_000):
+        if writes(tick):
+            table.put(services({"a": (True, tick)}))
+        if view.is_changed and view.is_due(tick) and view.advance(tick, 0):
             sent.append(tick)
-    assert sent[:4] == [5, 10, 15, 20]
+    return sent
+
+
+@pytest.mark.parametrize("phase", range(10))
+def test_a_view_falls_into_step_with_a_writer_of_its_rate(phase: int) -> None:
+    sent = sent_at(lambda tick: tick % 10 == phase)
+    assert all(tick % 10 in (phase, (phase + 1) % 10) for tick in sent[10:])
+    assert 98 <= len(sent) <= 102
+
+
+def test_a_view_keeps_its_rate_when_rows_change_all_the_time() -> None:
+    for rate_hz, most in ((20, 201), (10, 101), (1, 11)):
+        assert most - 4 <= len(sent_at(lambda _: True, rate_hz)) <= most
+
+
+def test_a_change_after_a_quiet_time_is_sent_at_once() -> None:
+    assert sent_at(lambda tick: tick in (500, 700), 1) == [500, 700]
 
 
 def test_the_key_is_always_among_the_picked_fields() -> None:

@@ -79,6 +79,7 @@ class Hub:
         self._status_due: dict[Subscription, None] = {}
         self._waiting: dict[Session, None] = {}
         self._restless = False
+        self._look_behind = False
 
     def set_condition(self, condition: Condition) -> None:
         """Say how the feeds are; clients are told at the next tick."""
@@ -188,20 +189,26 @@ class Hub:
     def _can_show(self, view: View) -> bool:
         return view.table.ready and not view.must_restart()
 
-    def tick(self, now_ms: int) -> list[Delivery]:
-        """Apply what came in, and say who gets what now."""
-        self.tick_number += 1
+    def tick(self, now_ms: int, passed: int = 1) -> list[Delivery]:
+        """Apply what came in, and say who gets what now.
+
+        ``passed``: ticks since the last call; more than one where that took longer than a
+        tick. Rates are kept in time, not in calls.
+        """
+        before = self.tick_number
+        self.tick_number += passed
         self.now_ms = now_ms
+        self._look_behind = self.tick_number // BEHIND_TICKS > before // BEHIND_TICKS
         changed = self.market.apply()
         out: Outgoing = {}
         for session in [session for session in self._waiting if session.ready]:
             self._answer_gets(session, out)
-        if changed or self._restless or self.tick_number % BEHIND_TICKS == 0:
+        if changed or self._restless or self._look_behind:
             self._restless = False
             for room in self._rooms.values():
                 if not room.is_empty and room.view.table.ready:
                     self._tick_room(room, out)
-        if self.tick_number % TICKS_PER_SECOND == 0:
+        if self.tick_number // TICKS_PER_SECOND > before // TICKS_PER_SECOND:
             self._each_second()
         self._tick_status(out)
         return deliveries(out)
@@ -225,7 +232,7 @@ class Hub:
                 self._advance(room, out)
             else:
                 self._restless = True
-        if room.behind and self.tick_number % BEHIND_TICKS == 0:
+        if room.behind and self._look_behind:
             self._tick_behind(room, out)
 
     def _advance(self, room: Room, out: Outgoing) -> None:

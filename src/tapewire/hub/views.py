@@ -89,6 +89,10 @@ class View:
         self.ts = 0
         self._writer = writer
         self._next = 0
+        self._noted = -2
+        self._waits_from = 0
+        """Tick since which one change waits; 0 while none does, -1 when there were more."""
+
         self._version = -2
         self._generation = -1
         self._history: deque[Change] = deque()
@@ -102,17 +106,27 @@ class View:
         return self._version != self.table.version
 
     def is_due(self, tick: int) -> bool:
-        """Whether its rate allows another delta."""
-        return tick >= self._next
+        """Whether its rate allows another delta; notes since when rows wait for it if not."""
+        if tick >= self._next:
+            return True
+        version = self.table.version
+        if self._noted != version:
+            self._waits_from = -1 if self._waits_from else tick
+            self._noted = version
+        return False
 
     def _pace(self, tick: int) -> None:
         """When the next delta may come: on the average ``every`` ticks after this one.
 
-        A delta that waited for its rows may be followed sooner, by at most ``SLACK_TICKS``,
-        so that a view falls into step with whoever writes the rows and adds no wait.
+        One that came late may be followed sooner, by at most ``SLACK_TICKS``. One that
+        brings a single change which had to wait is followed a tick sooner, so that a view
+        falls into step with a writer of its own rate, and its rows no longer wait.
         """
         slack = min(self.every // 2, SLACK_TICKS)
-        self._next = max(self._next + self.every, tick + self.every - slack)
+        waited = tick - self._waits_from if self._waits_from > 0 else 0
+        sooner = waited > 1 and self._noted == self.table.version
+        self._next = max(self._next + self.every - sooner, tick + self.every - slack)
+        self._waits_from = 0
 
     def must_restart(self) -> bool:
         """Whether its rows have nothing to do with the table's any more."""
