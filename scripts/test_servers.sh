@@ -1,5 +1,5 @@
 #!/bin/sh
-# See to the servers that the tests start: a Redis (or Valkey) and a RabbitMQ.
+# See to the programs that the tests start: a Redis (or Valkey), a RabbitMQ and a Chromium.
 #
 # Says what is missing and how large it is. As root on Debian and its relatives it installs
 # that through apt, without starting or enabling any service; elsewhere it prints the command
@@ -17,9 +17,19 @@ find_rabbitmq() {
     return 1
 }
 
+find_browser() {
+    for name in chromium chromium-browser google-chrome-stable google-chrome \
+        "/Applications/Chromium.app/Contents/MacOS/Chromium" \
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do
+        command -v "$name" >/dev/null && return 0
+    done
+    return 1
+}
+
 missing() {
     command -v redis-server >/dev/null || command -v valkey-server >/dev/null || echo redis-server
     find_rabbitmq || echo rabbitmq-server
+    find_browser || echo chromium
     # A Debian python3 without its venv package cannot make .venv.
     [ -d .venv ] || "${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || echo python3-venv
 }
@@ -46,7 +56,7 @@ print_command() {
         say_sizes "$@"
         echo "run: sudo apt-get install --no-install-recommends $*"
     elif command -v brew >/dev/null; then
-        echo "run: brew install redis rabbitmq"
+        echo "run: brew install redis rabbitmq, and for a browser: brew install --cask chromium"
     else
         echo "install with your system's package manager: $*"
     fi

@@ -1,6 +1,6 @@
 """A running system, a real Chromium, and a page that must not complain.
 
-The browser is Debian's own ``chromium`` (or a Chrome that is there): Playwright only drives
+The browser is the system's own ``chromium`` (or a Chrome that is there): Playwright only drives
 it. Where there is none the tests fail and say what to do.
 """
 
@@ -15,7 +15,14 @@ from tests.e2e.dashboard import Dashboard
 from tests.servers import ServerError
 from tests.up_process import UpProcess, build_dashboard, running_up
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+BROWSERS = (
+    "chromium",
+    "chromium-browser",
+    "google-chrome-stable",
+    "google-chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)
 ARGUMENTS = (
     "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update",
@@ -39,8 +46,8 @@ def browser() -> Iterator[Browser]:
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         raise ServerError(
-            f"none of {', '.join(BROWSERS)} is on the PATH; run `make test`, which installs"
-            " chromium or says how"
+            f"there is none of {', '.join(BROWSERS)}; run `make test`, which installs chromium"
+            " or says how"
         )
     root = ("--no-sandbox",) if os.geteuid() == 0 else ()
     with sync_playwright() as playwright:

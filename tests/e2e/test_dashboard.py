@@ -6,12 +6,10 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.conftest import PROJECT
 from tests.e2e.dashboard import BOARDS, WIDGETS, Dashboard
 from tests.servers import wait_until
 
@@ -19,7 +17,6 @@ SEEN_WITHIN_MS = 1000
 CANDLE_WITHIN_MS = 2000
 """An open candle is written once a second."""
 
-PICTURE = PROJECT / "docs" / "images" / "dashboard.png"
 LIVE = re.compile("^Live")
 
 
@@ -148,11 +145,3 @@ def test_axe_finds_no_serious_fault(dashboard: Dashboard, scheme: str, width: in
     dashboard.wait_for_rows("Top gainers")
     assert page.evaluate(f"matchMedia('(prefers-color-scheme: {scheme})').matches")
     assert dashboard.serious_faults() == []
-
-
-def test_the_picture_of_the_readme(dashboard: Dashboard, tmp_path: Path) -> None:
-    """With TAPEWIRE_SCREENSHOT=1 it is the committed one that is made anew."""
-    path = PICTURE if os.environ.get("TAPEWIRE_SCREENSHOT") == "1" else tmp_path / "dashboard.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dashboard.page.screenshot(path=path, animations="disabled")
-    assert 20_000 < path.stat().st_size < 400_000

@@ -175,15 +175,22 @@ def test_a_source_that_is_none_ends_it_with_what_was_expected(tmp_path: Path) ->
     assert "generator" in refused(tmp_path, "--source", "nowhere", code=2)
 
 
-def test_a_recorded_file_is_played(tmp_path: Path, shared: Path) -> None:
-    (source,) = trade_files(shared, "2013-10-07", symbols=("AIG",))
+def test_a_recorded_file_is_played_and_measured_against_the_day_before(
+    tmp_path: Path, shared: Path
+) -> None:
+    (source,) = trade_files(shared, "2013-10-08", symbols=("AIG",))
     port = str(free_port())
     options = ("--source", source, "--speed", "x60", "--port", port)
     with running_up(tmp_path / "data", *options) as up:
         assert up.url == f"http://127.0.0.1:{port}"
         with up.stream() as client:
-            subscribe(client, "quote:AIG")
-            rows = (row for one in messages(client, 30) for row in one.get("set", ()))
-            row = next(row for row in rows if "close" in row)
+            subscribe(client, "scanners:top_gappers")
+            changes = (
+                row
+                for one in messages(client, 40)
+                for row in (*one.get("rows", ()), *one.get("set", ()))
+                if row.get("pct_change")
+            )
+            row = next(changes)
     assert row["symbol"] == "AIG"
-    assert 40 < row["close"] < 60
+    assert abs(row["pct_change"]) < 20

@@ -233,15 +233,19 @@ def build_reference(
     clock: Callable[[], float],
     *,
     instance: str = "0",
+    calendar_clock: Callable[[], int] | None = None,
 ) -> ReferenceService:
     """The reference service; the session and the store belong to the caller.
 
-    ``clock``: monotonic seconds.
+    ``clock``: monotonic seconds. ``calendar_clock``: the ms UTC that tell the trading day,
+    where that is not today.
     """
     key = settings.required("massive_api_key")
     rest = MassiveRest(settings.massive_rest_url, key, session=session, clock=clock)
     calendar = SessionCalendar.load(EXCHANGE)
-    return ReferenceService(rest, store, calendar, wall_ms=wall_ms, instance=instance)
+    return ReferenceService(
+        rest, store, calendar, wall_ms=calendar_clock or wall_ms, instance=instance
+    )
 
 
 def wall_ms() -> int:

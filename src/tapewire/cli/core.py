@@ -6,7 +6,7 @@ that the server ends with whoever uses it last, also when ``tapewire up`` itself
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from tapewire.cli.composed import Alongside, Composed
 from tapewire.cli.edge import load_for_service
 from tapewire.cli.errors import explain
 from tapewire.cli.up_store import data_path_lock
+from tapewire.market.sessions import SessionCalendar
 from tapewire.queues.memory import MemoryBroker
 from tapewire.runtime.lease import LocalLease
 from tapewire.runtime.presence import Presence
@@ -83,15 +84,16 @@ class Together:
         raise ValueError(f"unknown command {name!r}; send it to listener, processor or reference")
 
 
-def run_core(after_port: int | None = None) -> int:
+def run_core(after_port: int | None = None, date: str | None = None) -> int:
     """Run the data path in this process until asked to end; the exit code.
 
     ``after_port``: begin when somebody listens there, as a server started beside us will.
+    ``date``: the ISO date of the session that is played, else the current one.
     """
     settings = load_for_service({}, service="core", instance="0").settings
 
     async def make(stack: AsyncExitStack, alongside: Alongside) -> Service:
-        core = await _make(settings, stack, alongside)
+        core = await _make(settings, stack, alongside, clock_of(date))
         if after_port is not None:
             await _until_listening(after_port)
         return core
@@ -99,6 +101,14 @@ def run_core(after_port: int | None = None) -> int:
     deadlines = Deadlines.within(settings.tapewire_drain_s)
     service = Composed("core", "0", compose.wall_ms(), make)
     return run_service(service, deadlines=deadlines, explain=explain)
+
+
+def clock_of(date: str | None) -> Callable[[], int]:
+    """Wall clock in ms; for a day that is played one that began at that day's open."""
+    if date is None:
+        return compose.wall_ms
+    ahead_ms = SessionCalendar.load(compose.EXCHANGE).day(date).open_ms - compose.wall_ms()
+    return lambda: compose.wall_ms() + ahead_ms
 
 
 async def _until_listening(port: int) -> None:
@@ -118,7 +128,9 @@ async def _listens(port: int) -> bool:
     return True
 
 
-async def _make(settings: Settings, stack: AsyncExitStack, alongside: Alongside) -> Service:
+async def _make(
+    settings: Settings, stack: AsyncExitStack, alongside: Alongside, clock: Callable[[], int]
+) -> Service:
     server = EmbeddedServer(settings.tapewire_data_dir)
     await server.start()
     await stack.enter_async_context(data_path_lock(server.folder.parent).held())
@@ -136,7 +148,9 @@ async def _make(settings: Settings, stack: AsyncExitStack, alongside: Alongside)
     consumed = compose.build_queue(settings, wiring, name="processor")
     processor = compose.build_processor(settings, wiring, consumed, cache, references)
     session = await stack.enter_async_context(aiohttp.ClientSession())
-    reference = compose.build_reference(settings, session, references, time.monotonic)
+    reference = compose.build_reference(
+        settings, session, references, time.monotonic, calendar_clock=clock
+    )
     alongside.run(keep_following(references, processor.refer), "reference rows")
     members: tuple[Service, ...] = (listener, processor, reference)
     await _announce(settings, members, stack, alongside)

@@ -73,8 +73,11 @@ def run(
     raise typer.Exit(code)
 
 
-def core(after_port: Annotated[int | None, typer.Option("--after-port")] = None) -> None:
+def core(
+    after_port: Annotated[int | None, typer.Option("--after-port")] = None,
+    date: Annotated[str | None, typer.Option("--date")] = None,
+) -> None:
     """Run the data path in one process over the embedded server; ``tapewire up`` does."""
     from tapewire.cli.core import run_core
 
-    raise typer.Exit(run_core(after_port))
+    raise typer.Exit(run_core(after_port, date))

@@ -42,7 +42,7 @@ def up(
         raise UsageError("--source is what a simulator plays; --feed live has the provider's data")
     from tapewire.cli.compose import wall_ms
     from tapewire.cli.edge import load_for_foreground
-    from tapewire.cli.up_parts import UpPlan, subscriptions_of
+    from tapewire.cli.up_parts import UpPlan, what_is_played
     from tapewire.cli.up_service import run_up
     from tapewire.control.security import check_host
 
@@ -52,14 +52,13 @@ def up(
             "--feed live needs a key of Massive: set MASSIVE_API_KEY. Without --feed live a"
             " simulated market is played, which needs none"
         )
+    now_ms = wall_ms()
     plan = UpPlan(
         settings=settings,
-        live=feed is Feed.LIVE,
-        sources=tuple(source or ()),
-        subscriptions=subscriptions_of(source) if source else (),
+        played=None if feed is Feed.LIVE else what_is_played(source, now_ms),
         speed=speed,
         port=port,
         host=check_host(host),
-        began_ms=wall_ms(),
+        began_ms=now_ms,
     )
     raise typer.Exit(run_up(plan))

@@ -27,21 +27,37 @@ HEAD_START_S: Final = 290
 """The market opens 10 s after the page has; what went before is on its chart already."""
 
 
+class Played(Struct, frozen=True):
+    """What the simulator plays.
+
+    ``subscriptions``: topics that the sources have, empty where the settings' ones hold.
+    ``date``: their first day, empty for the current session. ``head_start_s``: event time
+    that is played at once.
+    """
+
+    sources: tuple[str, ...]
+    subscriptions: tuple[str, ...] = ()
+    date: str = ""
+    head_start_s: int = 0
+
+
 class UpPlan(Struct, frozen=True):
     """One ``tapewire up`` as asked for.
 
-    ``subscriptions``: topics that the sources have, empty where the settings' ones hold.
-    ``began_ms``: wall clock when it was asked for.
+    ``played``: None for live data. ``began_ms``: wall clock when it was asked for.
     """
 
     settings: Settings
-    live: bool
-    sources: tuple[str, ...]
-    subscriptions: tuple[str, ...]
+    played: Played | None
     speed: str
     port: int | None
     host: str
     began_ms: int
+
+    @property
+    def live(self) -> bool:
+        """Whether the data is the provider's."""
+        return self.played is None
 
     @property
     def folder(self) -> Path:
@@ -94,37 +110,48 @@ def choose_ports(plan: UpPlan, environ: Mapping[str, str]) -> tuple[Addresses, l
     return Addresses(host, dashboard, stream, feed, rest), lines
 
 
-def subscriptions_of(sources: Sequence[str]) -> tuple[str, ...]:
-    """What to subscribe to of these sources: trades, and second bars, else minute bars.
+def what_is_played(texts: Sequence[str] | None, now_ms: int) -> Played:
+    """What to make of ``--source``; without one a market that is about to open.
 
-    A recorded day of trades has no bars, and boards are then folded from its trades. Raises
-    SourceError for what is no source.
+    Of recorded days only what they have is subscribed to: trades, and second bars, else
+    minute bars. Without bars boards are folded from the trades. Raises SourceError for what
+    is no source.
     """
+    if not texts:
+        return Played((MARKET,), head_start_s=HEAD_START_S)
+    from tapewire.cli.simulate import sources_of
     from tapewire.simulators.source_strings import parse_source
 
-    topics = frozenset[str]().union(*(parse_source(text).topics for text in sources))
+    sources = [parse_source(text) for text in sources_of(texts, None, now_ms)]
+    topics = frozenset[str]().union(*(source.topics for source in sources))
     bars = next((topic for topic in ("A", "AM") if topic in topics), None)
-    return tuple(f"{topic}.*" for topic in ("T", bars) if topic in topics)
+    subscriptions = tuple(f"{topic}.*" for topic in ("T", bars) if topic in topics)
+    return Played(tuple(texts), subscriptions, min(date for one in sources for date in one.dates))
 
 
 def workers_of(plan: UpPlan, addresses: Addresses) -> list[WorkerSpec]:
     """What to run, in the order in which it is good to start."""
-    core = () if plan.live else ("--after-port", str(addresses.rest))
-    workers = [] if plan.live else [_simulator(plan, addresses)]
+    core = WorkerSpec("core", tapewire_command("core", *_core_options(plan, addresses)))
+    simulator = [] if plan.played is None else [_simulator(plan, plan.played, addresses)]
     return [
-        *workers,
-        WorkerSpec("core", tapewire_command("core", *core)),
+        *simulator,
+        core,
         WorkerSpec("widgets", tapewire_command("run", "widgets")),
         WorkerSpec("control", tapewire_command("run", "control")),
     ]
 
 
-def _simulator(plan: UpPlan, addresses: Addresses) -> WorkerSpec:
-    sources = plan.sources or (MARKET,)
-    options = [part for source in sources for part in ("--source", source)]
-    if not plan.sources:
-        options += ["--head-start", str(HEAD_START_S)]
+def _core_options(plan: UpPlan, addresses: Addresses) -> list[str]:
+    if plan.played is None:
+        return []
+    date = ["--date", plan.played.date] if plan.played.date else []
+    return ["--after-port", str(addresses.rest), *date]
+
+
+def _simulator(plan: UpPlan, played: Played, addresses: Addresses) -> WorkerSpec:
+    options = [part for source in played.sources for part in ("--source", source)]
     options += ["--speed", plan.speed, "--quiet", "--began", str(plan.began_ms)]
+    options += ["--head-start", str(played.head_start_s)]
     options += ["--port", str(addresses.feed), "--rest-port", str(addresses.rest)]
     return WorkerSpec("simulator", tapewire_command("simulate", "massive", *options))
 
@@ -143,14 +170,14 @@ def environment_of(
         "TAPEWIRE_DRAIN_S": str(DRAIN_S),
         "LOG_LEVEL": environ.get("LOG_LEVEL", "WARNING"),
     }
-    if not plan.live:
+    if plan.played is not None:
         ours |= {
             "MASSIVE_FEED": f"ws://127.0.0.1:{addresses.feed}",
             "MASSIVE_REST_URL": f"http://127.0.0.1:{addresses.rest}",
             "MASSIVE_API_KEY": KEY,
         }
-    if plan.subscriptions and "MASSIVE_SUBSCRIPTIONS" not in environ:
-        ours["MASSIVE_SUBSCRIPTIONS"] = ",".join(plan.subscriptions)
+        if plan.played.subscriptions and "MASSIVE_SUBSCRIPTIONS" not in environ:
+            ours["MASSIVE_SUBSCRIPTIONS"] = ",".join(plan.played.subscriptions)
     return {**environ, **ours}
 
 

@@ -148,10 +148,10 @@ class Up:
 
 
 def _market(plan: UpPlan) -> str:
-    if plan.live:
+    if plan.played is None:
         return "the market as Massive sends it"
-    if plan.sources:
-        return f"playing {', '.join(plan.sources)}"
+    if plan.played.date:
+        return f"playing {', '.join(plan.played.sources)}"
     return "a simulated market; its symbols, companies and prices are made up"
 
 
