@@ -54,6 +54,6 @@ $(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(DEV): requirements-dev.lock $(RUNTIME)
-	@echo "installing the development requirements: about 115 MB to fetch, 460 MB on disk"
+	@echo "installing the development requirements: about 165 MB to fetch, 620 MB on disk"
 	$(PIP) install --require-hashes --requirement requirements-dev.lock
 	@touch $@
