@@ -6,6 +6,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -187,3 +189,22 @@ async def test_sigterm_sends_clients_elsewhere(redis_url: str) -> None:
                 process.terminate()
                 assert await closing_of(one.socket) == CloseCode.DRAINING
             assert await asyncio.to_thread(process.wait, 5) == 0
+
+
+def test_another_host_than_this_machine_is_refused() -> None:
+    environment = {
+        **os.environ,
+        "WDC_REDIS_URL": "redis://127.0.0.1:1",
+        "MDC_REDIS_URL": "redis://127.0.0.1:1",
+        "TAPEWIRE_HTTP_HOST": "0.0.0.0",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tapewire", "run", "widgets"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "'0.0.0.0' would let other machines read the feeds" in done.stderr

@@ -4,8 +4,9 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -181,7 +182,7 @@ async def test_the_earlier_dialect_speaks_back_to_back_on_one_socket_per_widget(
             assert await rows_until(three, lambda row: row["close"] == 7.0)
 
 
-async def rows_until(widget: ClientConnection, holds) -> bool:  # type: ignore[no-untyped-def]  # noqa: ANN001
+async def rows_until(widget: ClientConnection, holds: Callable[[Any], bool]) -> bool:
     async with asyncio.timeout(5):
         while not holds(json.loads(await widget.recv())):
             pass
