@@ -5,11 +5,13 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from random import Random
 
 import msgspec
 import pytest
 
-from tapewire.model.batch import decode_batch
+from tapewire.model.batch import Batch, decode_batch
+from tapewire.model.streams import Stream
 from tapewire.queues.arguments import QueueLayout
 from tapewire.queues.queue import ChannelClosed, QueueError
 from tapewire.queues.rabbitmq import OUTBOX_BYTES, RabbitConsumer, RabbitQueue
@@ -257,3 +259,14 @@ async def test_five_thousand_batches_of_64_kb_pass_in_seconds(broker: RabbitWorl
     print(f"{5_000 / seconds:,.0f} batches/s, {cpu_us:.0f} us CPU for both ends of a batch")
     assert (reader.lost, len(reader.folded)) == (0, 5_000)
     assert 5_000 / seconds > 500
+
+
+async def test_a_queue_stops_whatever_its_publisher_is_doing(rabbitmq_url: str) -> None:
+    delays = Random(7)
+    for _ in range(40):
+        queue = RabbitQueue(rabbitmq_url, QueueLayout(prefix="stop."))
+        await queue.start()
+        queue.publish(Batch("p", Stream.TRADES, 0, "producer", 1, 0, 0, 0))
+        await asyncio.sleep(delays.random() * 0.03)
+        async with asyncio.timeout(3):
+            await queue.stop()

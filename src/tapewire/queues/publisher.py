@@ -70,13 +70,19 @@ class _Session:
         amqp.when_closed(connection, self._lose)
 
     async def send(self) -> None:
-        """Send whatever may be sent, for ever. Raises one of ``amqp.FAILURES``."""
+        """Send whatever may be sent until the session is lost. Raises ``amqp.FAILURES``.
+
+        ``lost`` is looked at before waiting, since aiormq may have forgotten a cancellation
+        that came together with the broker's answer (``amqp.answers``).
+        """
         while True:
             self._wake.clear()
             for outbox in self._outboxes.all():
                 lane = self._lanes.get(outbox.shard) or await self._open(outbox)
-                while lane.may_send:
+                while lane.may_send and not self.lost.done():
                     await self._send_one(lane)
+            if self.lost.done():
+                return
             await self._wake.wait()
 
     async def _open(self, outbox: Outbox) -> _Lane:

@@ -195,7 +195,7 @@ class ServiceHost:
             if self._presence is not None:
                 self._in_background(self._presence.beat_forever())
             code = await self._guarded(self._serve(requests))
-            stopped = await self._stop(requests)
+            stopped = await self._stop(requests, code)
             code = code or stopped
             self._stopped = True
             await _cancelled(*self._background)
@@ -264,16 +264,19 @@ class ServiceHost:
         finally:
             await _cancelled(draining, stop)
 
-    async def _stop(self, requests: EndRequests) -> int:
-        """Release everything; a service that does not return in time is left behind."""
+    async def _stop(self, requests: EndRequests, so_far: int) -> int:
+        """Release everything; a service that does not return in time is left behind.
+
+        What had ended it before (``so_far``) stays the exit code.
+        """
         limit_s = self._deadlines.orphan_stop_s if requests.orphaned else self._deadlines.stop_s
         stopping = asyncio.create_task(self._service.stop())
         await asyncio.wait({stopping}, timeout=limit_s)
         if not stopping.done():
             log.error("did not stop in time", service=self._service.name, limit_s=limit_s)
             _flush_output()
-            self._exit_now(FAILED)
-            return FAILED
+            self._exit_now(so_far or FAILED)
+            return so_far or FAILED
         code = await self._guarded(_result(stopping))
         if self._health is not None:
             await self._health.stop()
