@@ -5,7 +5,9 @@ after 40 minutes of market played in 40 seconds; else one is made of what is run
 """
 
 import os
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,19 @@ def test_the_picture_is_of_the_running_dashboard(
     page.mouse.move(0, 0)
     path = COMMITTED if ASKED else tmp_path / "dashboard.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=path)
+    with standing_still(market):
+        page.wait_for_timeout(300)  # what has just moved is painted
+        page.screenshot(path=path)
     assert 50_000 < path.stat().st_size < MAX_BYTES
     assert (COMMITTED.stat().st_size if COMMITTED.exists() else 0) < MAX_BYTES
+
+
+@contextmanager
+def standing_still(market: UpProcess) -> Iterator[None]:
+    """Nothing trades while the block lasts, which is shorter than a silence that counts."""
+    pid = market.pid("simulator")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
