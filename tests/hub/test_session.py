@@ -25,3 +25,10 @@ def test_large_snapshots_cost_more() -> None:
     assert spend(allowance, 0) == 10
     allowance.charge(30_000)
     assert spend(allowance, 1_000) == 0, "a debt is paid first"
+
+
+def test_a_clock_that_is_set_back_takes_nothing_away() -> None:
+    allowance = Allowance(600, 20, now_ms=3_600_000)
+    assert allowance.take(0)
+    assert spend(allowance, 0) == 19
+    assert spend(allowance, 1_000) == 10

@@ -14,6 +14,9 @@ from tapewire.model.rows import CandleView, decode_candle
 
 _START: Final = CandleView.__struct_fields__.index("start_ms")
 
+EARLY: Final = 10_000
+"""Flushes that are kept while the store is being read (drop_oldest: all, and read again)."""
+
 
 class CandleTable:
     """``candles:1m:AAPL`` or ``candles:1m:*``; read from the store when first asked for.
@@ -33,6 +36,7 @@ class CandleTable:
         self.generation = 0
         self.ready = False
         self._rows: dict[Key, Row] = {}
+        self._missed = False
         self._log = ChangeLog()
         self._early: list[tuple[str, Place, CandleHash, Mapping[str, bytes]]] = []
         self._floor: Mapping[str, Place] = {}
@@ -41,11 +45,12 @@ class CandleTable:
         """Wait for the store again; until then the rows stay as they are."""
         self.ready = False
         self._early.clear()
+        self._missed = False
 
     def put(self, shard: str, place: Place, name: CandleHash, rows: Mapping[str, bytes]) -> None:
         """Take in candles that a flush wrote."""
         if not self.ready:
-            self._early.append((shard, place, name, rows))
+            self._keep_early(shard, place, name, rows)
             return
         floor = self._floor.get(shard)
         if floor is not None and place <= floor:
@@ -53,10 +58,24 @@ class CandleTable:
         self.version += 1
         self._log.add(self.version, {self._keep(name, packed) for packed in rows.values()})
 
+    def _keep_early(
+        self, shard: str, place: Place, name: CandleHash, rows: Mapping[str, bytes]
+    ) -> None:
+        self._early.append((shard, place, name, rows))
+        if len(self._early) > EARLY:
+            self._early.clear()
+            self._missed = True
+
     def load(
         self, places: Mapping[str, Place], found: Iterable[tuple[CandleHash, Iterable[bytes]]]
     ) -> None:
-        """Take in what was read, and each shard's place when it was read."""
+        """Take in what was read, and each shard's place when it was read.
+
+        Nothing, if too much came meanwhile: then it has to be read again.
+        """
+        if self._missed:
+            self._missed = False
+            return
         self._rows = {}
         self._log.clear()
         for name, rows in found:

@@ -41,8 +41,9 @@ class Allowance:
         self._at_ms = now_ms
 
     def take(self, now_ms: float) -> bool:
-        """Use one; False when none is left."""
-        self._left = min(self._burst, self._left + (now_ms - self._at_ms) * self._per_ms)
+        """Use one; False when none is left. A clock that was set back gives nothing."""
+        passed_ms = max(0.0, now_ms - self._at_ms)
+        self._left = min(self._burst, self._left + passed_ms * self._per_ms)
         self._at_ms = now_ms
         if self._left < 1:
             return False

@@ -142,6 +142,7 @@ class WidgetSource:
     async def _until_new_shards(self) -> None:
         while not await self._new_shards():
             self.away = ""
+            self.want()
             await asyncio.sleep(LOOK_S)
 
     async def _new_shards(self) -> list[str]:
