@@ -58,7 +58,7 @@ def test_the_picture_is_of_the_running_dashboard(
     path = COMMITTED if ASKED else tmp_path / "dashboard.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     with standing_still(market):
-        page.wait_for_timeout(300)  # what has just moved is painted
+        page.wait_for_timeout(550)  # rows have reached their places, changes still glow
         page.screenshot(path=path)
     assert 50_000 < path.stat().st_size < MAX_BYTES
     assert (COMMITTED.stat().st_size if COMMITTED.exists() else 0) < MAX_BYTES
