@@ -66,6 +66,7 @@ class Market:
         self._shift_ms = now_ms - day.open_ms
         self.stamps: list[float] = []
         self.events = 0
+        self.is_over = False
 
     def frame(self) -> bytes:
         """One slot's trades; their price is its number in cents, from 1.00 on."""
@@ -112,6 +113,9 @@ async def measure(servers: Servers, seconds: float) -> tuple[list[float], list[s
     feeds: list[asyncio.Task[None]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if market.is_over:
+            writer.transport.abort()
+            return
         feeds.append(asyncio.create_task(LiveFeed(reader, writer).stream(market)))
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
@@ -135,12 +139,12 @@ async def watch(
     await asyncio.sleep(WARM_UP_S)
     counting = True
     await asyncio.sleep(seconds)
-    connections = len(feeds)
-    for feed in list(feeds):
+    market.is_over = True
+    for feed in feeds:
         feed.cancel()
     await asyncio.gather(*feeds, return_exceptions=True)
     await asyncio.sleep(0.1)
-    return ages, complaints(clients, len(ages), connections, seconds)
+    return ages, complaints(clients, len(ages), len(feeds), seconds)
 
 
 def complaints(clients: list[StreamClient], rows: int, feeds: int, seconds: float) -> list[str]:
