@@ -65,7 +65,7 @@ def test_the_second_make_up_shows_moving_rows_within_five_seconds_and_ctrl_c_end
 
 def test_ctrl_c_ends_with_the_code_of_an_interrupt_and_says_nothing_more(tmp_path: Path) -> None:
     with running_up(tmp_path / "data") as up:
-        assert up.url
+        seconds_until_rows_move(up)
         said = len(up.lines)
         up.interrupt()
         assert up.end(ENDS_WITHIN_S) == 130

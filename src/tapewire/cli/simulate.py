@@ -59,7 +59,7 @@ def simulate(
     from tapewire.cli.edge import load_for_foreground
     from tapewire.cli.errors import say
     from tapewire.cli.output import Printer
-    from tapewire.cli.simulator_service import SimulatorService, announce
+    from tapewire.cli.simulator_service import PATIENCE_S, SimulatorService, announce
     from tapewire.runtime.runner import run_service
 
     load_for_foreground()
@@ -79,7 +79,8 @@ def simulate(
     )
     printer = Printer.for_stdout(json=json)
     ready = _say_nothing if quiet else lambda: announce(simulator, printer, speed, key)
-    service = SimulatorService(simulator, wall_ms(), ready=ready)
+    patience_s = PATIENCE_S if quiet else 0.0
+    service = SimulatorService(simulator, wall_ms(), ready=ready, patience_s=patience_s)
     raise typer.Exit(run_service(service, explain=say))
 
 

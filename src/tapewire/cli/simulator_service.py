@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from tapewire.cli.output import Form, Printer, count
@@ -16,8 +17,18 @@ CLOSING_S = 5.0
 """How long clients may take to answer the close at the end of the source."""
 
 
+PATIENCE_S = 1.5
+"""How long a simulator that ends with its clients lets them go first."""
+
+
 class PlayedSimulator(MassiveSimulator):
-    """A simulator whose end one can wait for."""
+    """A simulator whose end one can wait for, and that of its clients."""
+
+    async def left(self, within_s: float) -> None:
+        """Return when nobody is connected any more, at the latest ``within_s`` from now."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._audience.gone()
 
     async def ended(self) -> None:
         """Return when the source has ended (with ``once``) or failed, and the clients are gone."""
@@ -27,7 +38,11 @@ class PlayedSimulator(MassiveSimulator):
 
 
 class SimulatorService:
-    """Runs a simulator; ``ready`` is called when it listens."""
+    """Runs a simulator; ``ready`` is called when it listens.
+
+    ``patience_s``: how long a drain waits for clients that end too, so that none of them
+    takes the end for a lost connection.
+    """
 
     name = "simulator"
 
@@ -37,10 +52,12 @@ class SimulatorService:
         since_ms: int,
         *,
         ready: Callable[[], None],
+        patience_s: float = 0.0,
     ) -> None:
         self._simulator = simulator
         self._since_ms = since_ms
         self._ready = ready
+        self._patience_s = patience_s
         self._figures: asyncio.Task[None] | None = None
         self._state = State.STARTING
 
@@ -63,8 +80,9 @@ class SimulatorService:
         await self._simulator.ended()
 
     async def drain(self) -> None:
-        """Nothing is owed to anybody."""
+        """Let clients go first; nothing is owed to anybody."""
         self._state = State.DRAINING
+        await self._simulator.left(self._patience_s)
 
     async def stop(self) -> None:
         """Close every connection; raises what the source failed with."""
