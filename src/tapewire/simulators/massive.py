@@ -90,8 +90,7 @@ class MassiveSimulator:
         self._once = once
         self._ending = (1000, "")
         self._host, self._port, self._rest_port = host, port, rest_port
-        self._tls = tls
-        self._ping_interval_s = ping_interval_s
+        self._tls, self._ping_interval_s = tls, ping_interval_s
         self._audience = Audience()
         self._login_faults: list[str] = []
         self._server: Server | None = None
