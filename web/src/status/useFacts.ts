@@ -14,6 +14,8 @@ const FRESH_MS = 2 * 60_000
 
 const LOOK_EVERY_MS = 200
 const STATUS_FEED = 'system:status'
+/** A service that starts is no trouble until it has taken this long. */
+const STARTING_MS = 15_000
 
 export interface Market {
   readonly session: Session
@@ -43,7 +45,9 @@ export function useCondition(): Condition {
   const services = useFeed(STATUS_FEED, { rateHz: 2 })
 
   const market = computed(() => marketOf(facts.value, facts.value.session))
-  const troubles = computed(() => [...services.value.rows.values()].flatMap(troubleOf))
+  const troubles = computed(() =>
+    [...services.value.rows.values()].flatMap((row) => troubleOf(row, facts.value.nowMs)),
+  )
   const isCurrent = computed(
     () => facts.value.link.state === 'open' && !facts.value.statuses.some(({ state }) => state === 'stale'),
   )
@@ -96,8 +100,10 @@ function marketOf(facts: Facts, rowSession: Session | null): Market {
   return { session: isClosed ? 'closed' : sessionByClock(nowMs), timeMs: nowMs }
 }
 
-function troubleOf(row: Row): string[] {
-  if (row['healthy'] !== false) return []
+function troubleOf(row: Row, nowMs: number): string[] {
+  const since = row['since_ms']
+  const isNew = isNumber(since) && nowMs - since < STARTING_MS
+  if (row['healthy'] !== false || (row['state'] === 'starting' && isNew)) return []
   const reason = row['reason'] ? `: ${String(row['reason'])}` : ''
   return [`${String(row['service'])} is ${String(row['state'])}${reason}`]
 }
