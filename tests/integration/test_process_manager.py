@@ -160,6 +160,9 @@ async def test_drain_lets_every_worker_finish(manager: ProcessManager, tmp_path:
     specs = [WorkerSpec(name, toy("work"), log_path=output) for name in ("one", "two")]
     await manager.start(specs)
     pids = [await running(manager, name) for name in ("one", "two")]
+    async with asyncio.timeout(20):
+        while output.read_text().split().count("start") < 2:  # noqa: ASYNC110 - others' words
+            await asyncio.sleep(0.02)
     await manager.drain()
     assert await manager.wait() == 0
     assert not any(map(lives, pids))

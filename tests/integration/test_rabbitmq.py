@@ -1,6 +1,7 @@
 """The RabbitMQ queue against a real server: the contract, and what only a server can do."""
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -270,3 +271,4 @@ async def test_a_queue_stops_whatever_its_publisher_is_doing(rabbitmq_url: str) 
         await asyncio.sleep(delays.random() * 0.03)
         async with asyncio.timeout(3):
             await queue.stop()
+    gc.collect()  # a task that was left behind would complain here, and not in another test

@@ -94,7 +94,9 @@ async def test_a_bug_ends_with_1_and_its_traceback(run: Run) -> None:
     ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)]
 )
 async def test_a_signal_drains(run: Run, number: signal.Signals, code: int) -> None:
+    before = signal.signal(number, signal.default_int_handler)  # nohup's children ignore it
     service = await run("work")
+    signal.signal(number, before)
     await service.says("start")
     service.process.send_signal(number)
     seen, _ = await service.end()

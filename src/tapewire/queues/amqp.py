@@ -110,9 +110,13 @@ async def connect(address: BrokerAddress, name: str) -> aiormq.Connection:
     connection = aiormq.Connection(
         address.url, client_properties={"connection_name": name}, limit=READ_BUFFER_BYTES
     )
-    with answers(address):
-        async with asyncio.timeout(CONNECT_SECONDS):
-            await connection.connect()
+    try:
+        with answers(address):
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await connection.connect()
+    except BaseException:
+        await disconnect(connection)  # its tasks would outlive whoever gave it up
+        raise
     return connection
 
 
