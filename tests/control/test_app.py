@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import aiohttp
@@ -41,8 +41,19 @@ class Browser:
         url = f"http://127.0.0.1:{self._port}{path}"
         headers = {"Host": host or f"localhost:{self._port}"}
         async with self._session.get(url, headers=headers) as answer:
-            found = {name.lower(): value for name, value in answer.headers.items()}
-            return answer.status, found, await answer.text()
+            return answer.status, lower(answer.headers), await answer.text()
+
+    async def head(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of the answer to a HEAD, which has none."""
+        url = f"http://127.0.0.1:{self._port}{path}"
+        headers = {"Host": f"localhost:{self._port}"}
+        async with self._session.head(url, headers=headers) as answer:
+            return answer.status, lower(answer.headers), await answer.read()
+
+
+def lower(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers by their names in lower case, without those that differ by the moment."""
+    return {name.lower(): value for name, value in headers.items() if name.lower() != "date"}
 
 
 @pytest.fixture
@@ -116,3 +127,25 @@ def test_a_configuration_cannot_end_the_block_that_holds_it(folder: Path) -> Non
 def test_a_dashboard_that_was_not_built_says_how_to_build_it(tmp_path: Path) -> None:
     with pytest.raises(DependencyMissing, match="make up"):
         Dashboard(tmp_path / "dist")
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/status", "/favicon.svg", "/nowhere"])
+async def test_a_head_is_answered_like_a_get_without_its_body(browser: Browser, path: str) -> None:
+    status, headers, _ = await browser.get(path)
+    assert await browser.head(path) == (status, headers, b"")
+
+
+async def test_a_dashboard_that_was_built_again_is_served(browser: Browser, folder: Path) -> None:
+    assert "<title>t</title>" in (await browser.get("/"))[2]
+    (folder / "index.html").write_text(PAGE.replace("<title>t<", "<title>new<"))
+    assert "<title>new</title>" in (await browser.get("/"))[2]
+
+
+async def test_while_a_build_replaces_the_page_the_old_one_is_served(
+    browser: Browser, folder: Path
+) -> None:
+    (folder / "index.html").unlink()
+    status, _, page = await browser.get("/")
+    assert (status, "<title>t</title>" in page) == (200, True)
+    (folder / "index.html").write_text("<html>")
+    assert "<title>t</title>" in (await browser.get("/"))[2]

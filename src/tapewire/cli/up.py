@@ -44,7 +44,7 @@ def up(
     from tapewire.cli.edge import load_for_foreground
     from tapewire.cli.up_parts import UpPlan, what_is_played
     from tapewire.cli.up_service import run_up
-    from tapewire.control.security import check_host
+    from tapewire.runtime.loopback import check_host
 
     settings = load_for_foreground().settings
     if feed is Feed.LIVE and settings.massive_api_key is None:

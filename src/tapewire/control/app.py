@@ -12,7 +12,8 @@ from starlette.staticfiles import StaticFiles
 
 from tapewire import __version__
 from tapewire.control.pages import Dashboard
-from tapewire.control.security import LOOPBACK, content_policy, guard, hostname
+from tapewire.control.security import content_policy, guard
+from tapewire.runtime.loopback import LOOPBACK, hostname
 from tapewire.runtime.service import Report
 
 FOREVER: Final = "public, max-age=31536000, immutable"
@@ -34,7 +35,7 @@ def build_app(config: ControlConfig, dashboard: Dashboard, reports: Reports) -> 
     )
     app.middleware("http")(guard(LOOPBACK))
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def index(request: Request) -> Response:
         url = stream_url(request, config.stream_port)
         page = dashboard.page({"wds_url": url, "version": __version__})
@@ -42,6 +43,7 @@ def build_app(config: ControlConfig, dashboard: Dashboard, reports: Reports) -> 
         headers = {"Content-Security-Policy": content_policy(origin), "Cache-Control": "no-store"}
         return HTMLResponse(page, headers=headers)
 
+    @app.head("/api/v1/status", include_in_schema=False)
     @app.get("/api/v1/status", summary="What every service says of itself")
     async def status() -> Response:
         return _json(await reports())

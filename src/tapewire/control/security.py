@@ -6,10 +6,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from tapewire.runtime.service import UsageError
-
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-"""The hosts that a system without accounts may listen on and be asked for."""
+from tapewire.runtime.loopback import hostname
 
 HEADERS: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
@@ -34,28 +31,10 @@ _POLICY: Final[Mapping[str, str]] = {
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def check_host(host: str) -> str:
-    """The host to listen on; UsageError for one that others could reach."""
-    if host not in LOOPBACK:
-        raise UsageError(
-            f"host {host!r} would let other machines in, and there are no accounts yet to tell"
-            " who they are; expected 127.0.0.1, localhost or ::1. To reach it from elsewhere,"
-            " forward the port: ssh -L 8000:127.0.0.1:8000 -L 4202:127.0.0.1:4202 HOST"
-        )
-    return host
-
-
 def content_policy(stream_url: str) -> str:
     """The Content-Security-Policy of the page; it may connect to us and to ``stream_url``."""
     rules = {**_POLICY, "connect-src": f"'self' {stream_url}"}
     return "; ".join(f"{name} {value}" for name, value in rules.items())
-
-
-def hostname(host_header: str) -> str:
-    """``localhost`` of ``localhost:8000``; ``::1`` of ``[::1]:8000``."""
-    if host_header.startswith("["):
-        return host_header[1:].partition("]")[0]
-    return host_header.partition(":")[0]
 
 
 def guard(allowed: Collection[str]) -> Callable[[Request, Handler], Awaitable[Response]]:

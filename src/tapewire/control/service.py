@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from tapewire.control.security import check_host
+from tapewire.runtime.loopback import check_host
 from tapewire.runtime.service import DependencyMissing, Report, State
 
 

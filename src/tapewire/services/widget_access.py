@@ -1,24 +1,9 @@
-"""Who may connect: this machine only, and pages of the dashboard's own origins."""
+"""Which pages may connect: those of the dashboard's own origins."""
 
 from collections.abc import Collection
-from typing import Final
 from urllib.parse import urlsplit
 
-from tapewire.runtime.service import UsageError
-
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-"""The hosts that a system without accounts may listen on and be asked for."""
-
-
-def check_host(host: str) -> str:
-    """The host to listen on; UsageError for one that others could reach."""
-    if host not in LOOPBACK:
-        raise UsageError(
-            f"TAPEWIRE_HTTP_HOST: {host!r} would let other machines read the feeds, and there"
-            " are no accounts yet to tell who they are; expected 127.0.0.1, localhost or ::1."
-            " To reach it from elsewhere, forward the port: ssh -L 4202:127.0.0.1:4202 HOST"
-        )
-    return host
+from tapewire.runtime.loopback import LOOPBACK
 
 
 class Origins:

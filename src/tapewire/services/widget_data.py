@@ -27,8 +27,9 @@ from tapewire.hub.tables import Row, StatusTable
 from tapewire.model.messages import TICKS_PER_SECOND, CloseCode
 from tapewire.runtime.health import describe, is_ready, metrics
 from tapewire.runtime.logging import SampledLog, get_logger
+from tapewire.runtime.loopback import LOOPBACK, check_host, hostname
 from tapewire.runtime.service import DependencyMissing, Report, State
-from tapewire.services.widget_access import LOOPBACK, Origins, check_host
+from tapewire.services.widget_access import Origins
 from tapewire.services.widget_socket import SocketBounds, WidgetSocket, response, text_frame
 from tapewire.services.widget_source import WidgetSource
 
@@ -238,8 +239,7 @@ class WidgetDataService:
     def answer(self, request: Request) -> Response | None:
         """Health and metrics, or nothing for the WebSocket's own path."""
         path = request.path.partition("?")[0]
-        host = request.headers.get("Host", "")
-        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        name = hostname(request.headers.get("Host", ""))
         if name not in LOOPBACK:
             expected = ", ".join(sorted(LOOPBACK))
             text = f"this server is not {name!r}; expected one of {expected}\n"
