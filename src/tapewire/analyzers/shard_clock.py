@@ -31,7 +31,9 @@ class ShardClock:
     """Drives a shard's parts through event time.
 
     ``second_ms`` is the start of the current second, -1 before the first event;
-    ``cut_ms`` its end: the first event at or after it makes a cut.
+    ``cut_ms`` its end: the first event at or after it makes a cut. Every boundary of a
+    trading day (its turn, the begin of pre-market, open, close, end of post-market) is stood
+    at once and in order, also when nothing trades there, and on days on which nothing trades.
     """
 
     def __init__(self, calendar: SessionCalendar, parts: Sequence[Part]) -> None:
@@ -41,6 +43,7 @@ class ShardClock:
         self.cut_ms = -1
         self.day: TradingDay | None = None
         self.gaps: list[tuple[int, int]] = []
+        self._boundary_ms = -1
         self._ended = Changes()
 
     def covers(self, timestamp_ms: int) -> bool:
@@ -58,19 +61,37 @@ class ShardClock:
 
     def stand(self, second_ms: int) -> bool:
         """Move to a second without ending one; True when a new trading day has begun."""
-        before = self.day
-        day = before
-        if day is None or second_ms >= day.next_turn_ms:
-            day = self.day = self._calendar.day_at(second_ms)
-        if before is not None and day is not before:
-            self._end_day(before)
+        began = self.day
+        if began is None:
+            self._enter(self._calendar.day_at(second_ms), second_ms)
+        while self._boundary_ms <= second_ms:
+            self._reach(self._boundary_ms, last=second_ms)
+        day = self.day
+        assert day is not None
         self.second_ms, self.cut_ms = second_ms, second_ms + SECOND_MS
         for part in self.parts:
             part.clock(second_ms, day)
-        return day is not before
+        return day is not began
+
+    def _enter(self, day: TradingDay, now_ms: int) -> TradingDay:
+        self.day = day
+        self._boundary_ms = next_boundary_ms(day, now_ms)
+        return day
+
+    def _reach(self, boundary_ms: int, last: int) -> None:
+        """Stand at a boundary; at the ``last`` second the parts stand anyway."""
+        day = self.day
+        assert day is not None
+        if boundary_ms == day.next_turn_ms:
+            self._end_day(day)
+            day = self._calendar.day_at(boundary_ms)
+        self._enter(day, boundary_ms)
+        if boundary_ms < last:
+            for part in self.parts:
+                part.clock(boundary_ms, day)
 
     def _end_day(self, day: TradingDay) -> None:
-        """Let the day's remaining boundaries pass, as if somebody had traded after each.
+        """Stand in the day's last second, so that everything closes that can.
 
         Its last changes are kept for the next drain: parts forget the day.
         """
@@ -133,6 +154,12 @@ class ShardClock:
     def pack(self, late: list[Bar]) -> bytes:
         """Where this owner stands."""
         return _encode(Standing(self.second_ms, late, self.gaps))
+
+
+def next_boundary_ms(day: TradingDay, now_ms: int) -> int:
+    """The first boundary of a trading day after a time in it; its last is the next turn."""
+    boundaries = (day.pre_ms, day.open_ms, day.close_ms, day.post_ms)
+    return next((at_ms for at_ms in boundaries if at_ms > now_ms), day.next_turn_ms)
 
 
 def read_standing(packed: bytes | None) -> Standing | None:
