@@ -2,7 +2,7 @@
 
 import pytest
 
-from tapewire.providers.massive.feeds import endpoint
+from tapewire.providers.massive.feeds import delay_ms, endpoint
 from tapewire.runtime.service import UsageError
 
 
@@ -28,3 +28,15 @@ def test_a_feed_names_its_url(feed: str, url: str) -> None:
 def test_anything_else_is_refused_with_what_is_known(feed: str) -> None:
     with pytest.raises(UsageError, match="expected one of RealTime, delayed"):
         endpoint(feed)
+
+
+@pytest.mark.parametrize(
+    ("feed", "minutes"),
+    [("RealTime", 0), ("Delayed", 15), ("delayed-business", 15), ("DelayedBusiness", 15)],
+)
+def test_a_named_feed_has_a_delay(feed: str, minutes: int) -> None:
+    assert delay_ms(feed) == minutes * 60_000
+
+
+def test_a_feed_of_ones_own_may_play_any_day() -> None:
+    assert delay_ms("ws://127.0.0.1:4000") is None

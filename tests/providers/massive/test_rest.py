@@ -18,6 +18,7 @@ from tapewire.providers.massive.rest import (
     TryLater,
     UnknownRoute,
 )
+from tapewire.providers.massive.rest_limits import SharedLimits
 from tapewire.providers.token_bucket import RateLimit
 from tapewire.runtime.service import RefusedByProvider, UsageError
 from tests.providers.massive.rest_server import (
@@ -62,7 +63,9 @@ class Connect:
     def __init__(self, server: RestServer, time: FakeTime, session: object) -> None:
         self._server, self._time, self._session = server, time, session
 
-    def __call__(self, path: str = "", **settings: object) -> MassiveRest:
+    def __call__(
+        self, path: str = "", shared: SharedLimits | None = None, **settings: object
+    ) -> MassiveRest:
         return MassiveRest(
             f"{self._server.url.origin()}{path}",
             KEY,
@@ -71,6 +74,7 @@ class Connect:
             sleep=self._time.sleep,
             jitter=lambda: 1.0,
             settings=RestSettings(**settings),  # type: ignore[arg-type]
+            shared=shared,
         )
 
 
@@ -446,3 +450,87 @@ async def test_a_key_that_no_header_carries_is_a_usage_error(key: str, time: Fak
         with pytest.raises(UsageError, match="key is empty or holds") as raised:
             MassiveRest("http://localhost", key, session=session, clock=time)
     assert not key or key not in str(raised.value)
+
+
+async def test_an_outage_costs_a_bounded_number_of_requests(
+    rest: MassiveRest, server: RestServer
+) -> None:
+    server.standing = lambda _: BROKEN
+    calls = [rest.previous_close(f"S{number}") for number in range(200)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(outcome, TryLater) for outcome in outcomes)
+    assert 5 <= len(server.asked) <= 5 + rest.settings.concurrent - 1
+
+
+async def test_a_refused_key_is_not_shown_again_for_a_minute(
+    rest: MassiveRest, server: RestServer, time: FakeTime
+) -> None:
+    server.standing = lambda _: Reply({"status": "ERROR", "error": "Unknown API Key"}, status=401)
+    for _ in range(20):
+        with pytest.raises(RefusedByProvider):
+            await rest.grouped_day("2013-10-07")
+    assert len(server.asked) == 1
+    time.now_s += 60
+    server.standing = lambda _: ok()
+    assert await rest.grouped_day("2013-10-07") == []
+
+
+async def test_a_long_wait_that_the_provider_asks_for_holds_every_call(
+    rest: MassiveRest, server: RestServer, time: FakeTime
+) -> None:
+    server.answers(GROUPED, Reply(text="", status=429, headers={"Retry-After": "120"}))
+    for _ in range(10):
+        with pytest.raises(TryLater) as raised:
+            await rest.grouped_day("2013-10-07")
+        assert raised.value.retry_after_s == pytest.approx(120, abs=1)
+    assert len(server.asked) == 1
+    assert rest.counts.held_back == 9
+    time.now_s += 121
+    server.answers(GROUPED, ok())
+    await rest.grouped_day("2013-10-07")
+
+
+class Elsewhere:
+    """What other processes with the same key have met."""
+
+    def __init__(self) -> None:
+        self.off: dict[str, float] = {}
+        self.pause_s = 0.0
+
+    async def look(self, call: str) -> tuple[float, float]:
+        return self.off.get(call, 0.0), self.pause_s
+
+    async def switch_off(self, call: str, seconds: float) -> None:
+        self.off[call] = seconds
+
+    async def pause(self, seconds: float) -> None:
+        self.pause_s = seconds
+
+
+async def test_processes_with_one_key_tell_each_other_what_it_may_not(
+    connect: Connect, server: RestServer
+) -> None:
+    shared = Elsewhere()
+    one, other = connect(shared=shared), connect(shared=shared)
+    server.answers("/stocks/vX/float", Reply(NOT_ENTITLED, status=403))
+    for rest in (one, other):
+        with pytest.raises(NotEntitled):
+            [page async for page in rest.floats()]
+    assert len(server.asked) == 1
+    assert shared.off == {"floats": 3600.0}
+
+
+async def test_processes_with_one_key_wait_together(
+    connect: Connect, server: RestServer, time: FakeTime
+) -> None:
+    shared = Elsewhere()
+    one, other = connect(shared=shared), connect(shared=shared)
+    server.answers(GROUPED, Reply(text="", status=429, headers={"Retry-After": "120"}), ok())
+    with pytest.raises(TryLater):
+        await one.grouped_day("2013-10-07")
+    with pytest.raises(TryLater, match="asked to wait 120 s"):
+        await other.grouped_day("2013-10-07")
+    shared.pause_s = 7.0
+    await other.grouped_day("2013-10-07")
+    assert time.slept == [7.0]
+    assert len(server.asked) == 2

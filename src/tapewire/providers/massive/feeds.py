@@ -28,6 +28,9 @@ _HOST_STEMS: Final = (
 _ALIASES: Final = {"realtime": "socket", "nasdaq": "nasdaqfeed"}
 _PATH: Final = "/stocks"
 
+DELAY_MS: Final = 15 * 60_000
+"""How far the delayed hosts are behind (massive.md 1.1)."""
+
 
 def _plain(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
@@ -52,3 +55,13 @@ def endpoint(feed: str) -> str:
             f"{feed!r} is not a Massive feed; expected one of {names}, or a ws:// or wss:// URL"
         )
     return f"wss://{stem}.massive.com{_PATH}"
+
+
+def delay_ms(feed: str) -> int | None:
+    """How far a feed's events are at least behind the wall clock; None for a URL.
+
+    At a URL of one's own (a simulator) any day may be played.
+    """
+    if "://" in feed:
+        return None
+    return DELAY_MS if _plain(feed).startswith("delayed") else 0

@@ -52,11 +52,14 @@ __all__ = [
     "MassiveRest",
     "NotEntitled",
     "NotFound",
+    "Query",
     "RestCounts",
     "RestError",
     "RestSettings",
     "TryLater",
     "UnknownRoute",
+    "segment",
+    "unreadable",
 ]
 
 R = TypeVar("R")
@@ -93,12 +96,12 @@ class MassiveRest(RestTransport):
 
     async def grouped_day(self, date: str, *, adjusted: bool = True) -> list[DayBar]:
         """Every symbol's bar of one day, about 12,000; empty on a day without trading."""
-        path = GROUPED_DAY.format(date=_segment(date))
+        path = GROUPED_DAY.format(date=segment(date))
         return await self._one("grouped_day", path, {"adjusted": _flag(adjusted)}, _day_bars)
 
     async def previous_close(self, ticker: str, *, adjusted: bool = True) -> DayBar | None:
         """One symbol's last complete day; None when the provider has none."""
-        path = PREVIOUS_CLOSE.format(ticker=_segment(ticker))
+        path = PREVIOUS_CLOSE.format(ticker=segment(ticker))
         query = {"adjusted": _flag(adjusted)}
         try:
             rows = await self._one("previous_close", path, query, _day_bars)
@@ -128,11 +131,11 @@ class MassiveRest(RestTransport):
         included; ``limit`` counts the base bars that a page is made of.
         """
         path = BARS.format(
-            ticker=_segment(ticker),
+            ticker=segment(ticker),
             multiplier=multiplier,
-            timespan=_segment(timespan),
-            first=_segment(str(first)),
-            last=_segment(str(last)),
+            timespan=segment(timespan),
+            first=segment(str(first)),
+            last=segment(str(last)),
         )
         query = {"adjusted": _flag(adjusted), "sort": "asc", "limit": str(limit)}
         return self._pages("bars", path, query, _bars)
@@ -152,7 +155,7 @@ class MassiveRest(RestTransport):
         try:
             return decode_market_status(body)
         except msgspec.DecodeError as error:
-            raise _unreadable("market_status", error) from error
+            raise unreadable("market_status", error) from error
 
     async def upcoming_holidays(self) -> list[MarketHoliday]:
         """Coming closures and early closes; the one answer that is a bare array."""
@@ -160,9 +163,9 @@ class MassiveRest(RestTransport):
         try:
             raws = decode_array(body)
         except msgspec.DecodeError as error:
-            raise _unreadable("upcoming_holidays", error) from error
-        rows, unreadable = _holidays.rows(raws)
-        self.counts.unreadable_rows += unreadable
+            raise unreadable("upcoming_holidays", error) from error
+        rows, lost = _holidays.rows(raws)
+        self.counts.unreadable_rows += lost
         return rows
 
     async def _one(self, call: str, path: str, query: Query, decoder: RowDecoder[R]) -> list[R]:
@@ -188,13 +191,17 @@ class MassiveRest(RestTransport):
         try:
             envelope = decode_envelope(body)
         except msgspec.DecodeError as error:
-            raise _unreadable(call, error) from error
-        if envelope.status is not None and envelope.status not in SUCCESS:
-            status = REFUSED_IN_BODY.get(envelope.status, 200)
-            raise self.refusal(call, url, Answer(status, "application/json", body))
-        rows, unreadable = decoder.rows(envelope.raw_rows)
-        self.counts.unreadable_rows += unreadable
+            raise unreadable(call, error) from error
+        await self._check_status(call, url, Answer(200, "application/json", body), envelope.status)
+        rows, lost = decoder.rows(envelope.raw_rows)
+        self.counts.unreadable_rows += lost
         return rows, self._following(call, url, envelope)
+
+    async def _check_status(self, call: str, url: URL, answer: Answer, status: str | None) -> None:
+        """Refuse an envelope that says it carries no data, whatever the HTTP status was."""
+        if status is not None and status not in SUCCESS:
+            answer.status = REFUSED_IN_BODY.get(status, 200)
+            raise await self.refusal(call, url, answer)
 
     def _following(self, call: str, url: URL, envelope: Envelope) -> URL | None:
         """Return the next page's address as the provider gives it, cursor untouched."""
@@ -204,7 +211,7 @@ class MassiveRest(RestTransport):
             following = url.join(URL(envelope.next_url, encoded=True)).with_user(None)
             foreign = not self.is_ours(following)
         except ValueError as error:
-            raise _unreadable(call, error) from error
+            raise unreadable(call, error) from error
         if following.scheme not in ("http", "https") or following == url:
             raise Malformed(f"{call}: next_url {following} leads nowhere; expected another page")
         self.counts.foreign_pages += foreign
@@ -214,11 +221,13 @@ class MassiveRest(RestTransport):
         return URL(f"{self.base}{path}", encoded=True).with_query(query)
 
 
-def _unreadable(call: str, error: Exception) -> Malformed:
+def unreadable(call: str, error: Exception) -> Malformed:
+    """The error for an answer that is not what the path is documented to give."""
     return Malformed(f"{call}: the answer cannot be read: {error}; expected documented JSON")
 
 
-def _segment(text: str) -> str:
+def segment(text: str) -> str:
+    """A ticker or date as one segment of a path."""
     return quote(text, safe="")
 
 

@@ -14,6 +14,11 @@ Errors::
     └── TryLater        nothing usable after all tries; ``retry_after_s`` where known
         └── CircuitOpen not even tried
     RefusedByProvider (``runtime/service.py``)  401: the key is not accepted
+
+How many requests an outage can cost: until the breaker opens (5 failures within 30 s) at most
+``5 + concurrent - 1``, since no more than ``concurrent`` are on their way at once; from then on
+one probe after 10, 20, 40, 60, 60, ... seconds. All others fail without a request. That holds
+for each process; single flight (``caches/market_data_cache.py``) lets one process ask for all.
 """
 
 import asyncio
@@ -28,6 +33,7 @@ from msgspec import Struct, field
 from yarl import URL
 
 from tapewire.providers.circuit_breaker import CircuitBreaker
+from tapewire.providers.massive.rest_limits import Alone, SharedLimits
 from tapewire.providers.massive.rest_models import decode_envelope
 from tapewire.providers.token_bucket import RateLimit, TokenBucket
 from tapewire.runtime.service import RefusedByProvider, UsageError
@@ -88,7 +94,8 @@ class RestSettings(Struct, frozen=True):
 
     ``throttled_backoff_s`` is the first wait after a 429 that names none;
     ``longest_retry_after_s`` the longest wait the provider may ask for before the call gives up
-    with `TryLater`; ``capability_probe_s`` how long a call stays off after a 403;
+    with `TryLater`; ``capability_probe_s`` how long a call stays off after a 403, and
+    ``key_probe_s`` all of them after a 401; ``concurrent`` requests are on their way at once;
     ``max_body_bytes`` counts after decompression.
     """
 
@@ -100,6 +107,8 @@ class RestSettings(Struct, frozen=True):
     longest_retry_after_s: float = 60.0
     timeout_s: float = 60.0
     capability_probe_s: float = 3600.0
+    key_probe_s: float = 60.0
+    concurrent: int = 8
     max_body_bytes: int = 64 * 1024 * 1024
     max_pages: int = 1000
 
@@ -107,7 +116,8 @@ class RestSettings(Struct, frozen=True):
 class RestCounts(Struct):
     """Everything that happened since the start. ``answers``: requests by HTTP status, 0 for none.
 
-    ``switched_off``: calls not made because the plan does not include them;
+    ``switched_off``: calls not made because the plan does not include them, or because the key
+    was refused; ``held_back``: calls not made because the provider asked for a longer wait;
     ``unreadable_rows``: rows left out of an answer that was otherwise read.
     """
 
@@ -115,6 +125,7 @@ class RestCounts(Struct):
     retries: int = 0
     received_bytes: int = 0
     switched_off: int = 0
+    held_back: int = 0
     foreign_pages: int = 0
     unreadable_rows: int = 0
 
@@ -150,6 +161,7 @@ class RestTransport:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
         settings: RestSettings = RestSettings(),  # noqa: B008 - frozen
+        shared: SharedLimits | None = None,
     ) -> None:
         self.base = _checked_base(base_url)
         self.settings = settings
@@ -163,7 +175,10 @@ class RestTransport:
         self._jitter = jitter
         self._bucket = TokenBucket(settings.limit, clock)
         self._timeout = aiohttp.ClientTimeout(total=settings.timeout_s)
+        self._shared = shared or Alone()
+        self._places = asyncio.Semaphore(settings.concurrent)
         self._off_until: dict[str, float] = {}
+        self._key_off_until = self._paused_until = clock()
 
     def is_ours(self, url: URL) -> bool:
         """Whether scheme, host and port are those of the base, so that the key may go there."""
@@ -171,25 +186,31 @@ class RestTransport:
 
     async def get(self, call: str, url: URL) -> bytes:
         """Return the body of a 200. ``call`` names the capability; raises the errors above."""
-        self._check_entitled(call)
+        return (await self.answer(call, url)).body
+
+    async def answer(self, call: str, url: URL) -> Answer:
+        """As `get`, with the content type."""
         tries = 0
         while True:
             answer = await self._attempt(call, url)
             tries += 1
             if answer.status == 200:
                 self._off_until.pop(call, None)
-                return answer.body
+                return answer
             if answer.status not in RETRIED:
-                raise self.refusal(call, url, answer)
+                raise await self.refusal(call, url, answer)
+            await self._hold_all_back(tries, answer)
             if tries >= self.settings.tries or self._asks_too_much(answer):
                 raise TryLater(
                     f"{call}: no data from {url.path}, tried {tries} times; last: "
                     f"{_seen(answer)}; try again later",
                     answer.retry_after_s,
                 )
-            await self._before_next(tries, answer)
+            self.counts.retries += 1
+            if not _holds_all(answer):
+                await self._sleep(self._delay_s(tries, answer))
 
-    def refusal(self, call: str, url: URL, answer: Answer) -> Exception:
+    async def refusal(self, call: str, url: URL, answer: Answer) -> Exception:
         """Return the error for a status that is final; a 403 switches the call off."""
         seen = f"{call}: {url.path} answered {_seen(answer)}"
         if not self.is_ours(url):
@@ -198,9 +219,11 @@ class RestTransport:
                 f"set the base URL to it if it is the provider's"
             )
         if answer.status == 401:
+            self._key_off_until = self._clock() + self.settings.key_probe_s
             return RefusedByProvider(f"{seen}; the provider does not accept the key: check it")
         if answer.status == 403:
             self._off_until[call] = self._clock() + self.settings.capability_probe_s
+            await self._shared.switch_off(call, self.settings.capability_probe_s)
             return NotEntitled(f"{seen}; the plan does not include it")
         if answer.status != 404:
             return CallRejected(f"{seen}; expected data")
@@ -208,33 +231,59 @@ class RestTransport:
             return NotFound(seen)
         return UnknownRoute(f"{seen}; check the base URL {self.base}")
 
-    def _check_entitled(self, call: str) -> None:
-        off_for_s = self._off_until.get(call, 0.0) - self._clock()
-        if call in self._off_until and off_for_s > 0:
-            self.counts.switched_off += 1
-            raise NotEntitled(
-                f"{call}: off since the provider answered 403; asked again in {off_for_s:.0f} s"
-            )
-
     async def _attempt(self, call: str, url: URL) -> Answer:
-        ticket = self.breaker.begin()
-        if ticket is None:
-            retry_in_s = self.breaker.retry_in_s
-            raise CircuitOpen(
-                f"{call}: not tried, {self.base.host} keeps failing; "
-                f"next look in {retry_in_s:.0f} s",
-                retry_in_s,
-            )
-        tell = self.breaker.abandoned
-        try:
-            if (wait_s := self._bucket.reserve()) > 0:
-                await self._sleep(wait_s)
-            answer = await self._exchange(url)
-            tell = self.breaker.failed if answer.status in FAILURES else self.breaker.succeeded
-        finally:
-            tell(ticket)
+        """One request, in its turn; raises without one where none may be made now."""
+        self._check_circuit(call)
+        async with self._places:
+            self._check_circuit(call)
+            await self._await_turn(call)
+            ticket = self.breaker.begin()
+            if ticket is None:
+                raise self._circuit_open(call)
+            tell = self.breaker.abandoned
+            try:
+                answer = await self._exchange(url)
+                tell = self.breaker.failed if answer.status in FAILURES else self.breaker.succeeded
+            finally:
+                tell(ticket)
         self.counts.answers[answer.status] += 1
         return answer
+
+    def _check_circuit(self, call: str) -> None:
+        """Fail before waiting for a turn that would not come."""
+        if self.breaker.retry_in_s > 0:
+            self.breaker.counts.rejected += 1
+            raise self._circuit_open(call)
+
+    def _circuit_open(self, call: str) -> CircuitOpen:
+        retry_in_s = self.breaker.retry_in_s
+        return CircuitOpen(
+            f"{call}: not tried, {self.base.host} keeps failing; next look in {retry_in_s:.0f} s",
+            retry_in_s,
+        )
+
+    async def _await_turn(self, call: str) -> None:
+        """Wait for a token; raise where the plan, the key or the provider's patience forbid."""
+        off_s, pause_s = await self._shared.look(call)
+        now = self._clock()
+        if (key_off_s := self._key_off_until - now) > 0:
+            self.counts.switched_off += 1
+            raise RefusedByProvider(
+                f"{call}: not asked, the key was refused; asked again in {key_off_s:.0f} s"
+            )
+        if (off_s := max(off_s, self._off_until.get(call, now) - now)) > 0:
+            self.counts.switched_off += 1
+            raise NotEntitled(
+                f"{call}: off since the provider answered 403; asked again in {off_s:.0f} s"
+            )
+        longest_s = max(pause_s, self._paused_until - now)
+        if longest_s > self.settings.longest_retry_after_s:
+            self.counts.held_back += 1
+            raise TryLater(f"{call}: the provider asked to wait {longest_s:.0f} s", longest_s)
+        if pause_s > 0:
+            self._bucket.pause(pause_s)
+        if (wait_s := self._bucket.reserve()) > 0:
+            await self._sleep(wait_s)
 
     async def _exchange(self, url: URL) -> Answer:
         headers = self._keyed if self.is_ours(url) else self._headers
@@ -264,14 +313,15 @@ class RestTransport:
     def _asks_too_much(self, answer: Answer) -> bool:
         return (answer.retry_after_s or 0.0) > self.settings.longest_retry_after_s
 
-    async def _before_next(self, tries: int, answer: Answer) -> None:
-        """Wait before another try; after a 429 every other call waits too."""
-        self.counts.retries += 1
+    async def _hold_all_back(self, tries: int, answer: Answer) -> None:
+        """After a 429, or a wait asked for, every call of every process waits."""
+        if not _holds_all(answer):
+            return
         delay_s = self._delay_s(tries, answer)
-        if answer.status == 429:
+        self._paused_until = max(self._paused_until, self._clock() + delay_s)
+        if delay_s <= self.settings.longest_retry_after_s:
             self._bucket.pause(delay_s)
-        else:
-            await self._sleep(delay_s)
+        await self._shared.pause(delay_s)
 
     def _delay_s(self, tries: int, answer: Answer) -> float:
         settings = self.settings
@@ -280,6 +330,10 @@ class RestTransport:
         first_s = settings.throttled_backoff_s if answer.status == 429 else settings.backoff_s
         longest_s = min(first_s * 2.0 ** (tries - 1), settings.longest_backoff_s)
         return longest_s * (0.5 + 0.5 * self._jitter())
+
+
+def _holds_all(answer: Answer) -> bool:
+    return answer.status == 429 or answer.retry_after_s is not None
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
