@@ -14,9 +14,10 @@ from tests.services.producer import TRADES, Producer
 class Owner:
     """A shard's state, its producer, and the store that its flushes fill."""
 
-    def __init__(self, *, live: bool = False, **choices: str) -> None:
+    def __init__(self, *, live: bool = False, delay_ms: int | None = None, **choices: str) -> None:
         self.make = Analysis.of(["T.*"], **choices).maker()
         self.live = live
+        self.delay_ms = delay_ms
         self.store = Store()
         self.gaps: list[Gap] = []
         self.positions: dict[str, bytes] = {}
@@ -24,11 +25,18 @@ class Owner:
         self.state = self.new()
 
     def new(self) -> ShardState:
-        return ShardState(TRADES, self.make(TRADES), decode, live=self.live)
+        return ShardState(TRADES, self.make(TRADES), decode, live=self.live, delay_ms=self.delay_ms)
 
     def take(self, *bodies: bytes) -> None:
         for body in bodies:
             self.state.take(body)
+
+    def wait(self, seconds: float) -> None:
+        """The producer's clock runs on, and so do its heartbeats."""
+        until_ms = self.producer.now_ms + int(seconds * 1000)
+        while self.producer.now_ms < until_ms:
+            self.producer.now_ms = min(self.producer.now_ms + 1000, until_ms)
+            self.take(self.producer.heartbeat())
 
     def flush(self) -> None:
         changes = self.state.drain()

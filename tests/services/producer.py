@@ -19,7 +19,12 @@ def wire(trade: Trade) -> bytes:
 
 
 class Producer:
-    """Stamps epoch, offset and count; what is stamped counts as taken in."""
+    """Stamps epoch, offset and count; what is stamped counts as taken in.
+
+    ``now_ms`` is its wall clock, which stands until a test moves it.
+    """
+
+    now_ms = 0
 
     def __init__(self, epoch: int = 7, name: str = "mdl", shard: Shard = TRADES) -> None:
         self.epoch = epoch
@@ -38,7 +43,7 @@ class Producer:
             epoch=self.epoch,
             offset=self.taken_in,
             count=len(events),
-            received_ns=1,
+            received_ns=self.now_ms * 1_000_000 + 1,
             payload=b",".join(events),
             ending=ending,
         )

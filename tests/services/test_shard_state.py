@@ -110,8 +110,7 @@ def test_a_loss_lies_between_the_events_though_the_clock_ran_on() -> None:
     owner = Owner(live=True)
     send = owner.producer.deliver
     owner.take(send(trade("AAPL", 100.0, at="09:31:55")))
-    owner.state.tick(1_000.0)
-    owner.state.tick(16_000.0)
+    owner.wait(15)
     assert owner.state.second_ms == ms("09:32:10")
     send(trade("AAPL", 100.0, at="09:31:57"))
     owner.take(send(trade("AAPL", 100.0, at="09:32:11")))
@@ -255,44 +254,121 @@ def test_everything_is_written_again_for_a_store_that_lost_it(owner: Owner) -> N
 
 
 class TestTheQuietClock:
-    def test_it_runs_on_at_wall_speed(self) -> None:
+    def owner(self, at: str = "09:31:58.7") -> Owner:
         owner = Owner(live=True)
-        owner.state.tick(0.0)
-        assert owner.state.second_ms == -1
-        owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:31:58.7")))
-        owner.state.tick(10_000.0)
-        owner.state.tick(10_999.0)
+        owner.take(owner.producer.deliver(trade("AAPL", 100.0, at=at)))
+        return owner
+
+    def test_it_runs_on_with_the_heartbeats(self) -> None:
+        owner = self.owner()
+        owner.wait(0.9)
         assert owner.state.second_ms == ms("09:31:58")
-        owner.state.tick(14_000.0)
+        owner.wait(3.1)
         assert owner.state.second_ms == ms("09:32:02")
         owner.flush()
         assert owner.candle("09:31").closed
 
-    def test_heartbeats_do_not_hold_it(self) -> None:
+    def test_it_has_nothing_to_go_by_before_the_first_event(self) -> None:
         owner = Owner(live=True)
-        owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:31:58")))
-        owner.state.tick(0.0)
-        for second in range(1, 6):
-            owner.take(owner.producer.heartbeat())
-            owner.state.tick(second * 1_000.0)
-        assert owner.state.second_ms == ms("09:32:03")
+        owner.wait(5)
+        assert owner.state.second_ms == -1
 
     def test_an_event_sets_it_again(self) -> None:
-        owner = Owner(live=True)
-        owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:31:00")))
-        owner.state.tick(0.0)
-        owner.state.tick(2_000.0)
+        owner = self.owner("09:31:00")
+        owner.wait(2)
         owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:31:10")))
-        owner.state.tick(60_000.0)
+        owner.wait(0.9)
         assert owner.state.second_ms == ms("09:31:10")
-        owner.state.tick(61_000.0)
+        owner.wait(0.1)
         assert owner.state.second_ms == ms("09:31:11")
+
+    def test_a_delayed_feeds_clock_stays_behind_by_the_delay(self) -> None:
+        owner = Owner(live=True, delay_ms=15 * 60_000)
+        owner.producer.now_ms = ms("09:46:00")
+        owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:31:00")))
+        owner.wait(90)
+        assert owner.state.second_ms == ms("09:32:30")
+
+    def test_heartbeats_that_come_late_move_it_no_further_than_the_events_before_them(self) -> None:
+        owner, send = self.owner("09:31:00"), []
+        for second in range(1, 31):  # half a minute that waits in a queue
+            owner.producer.now_ms = second * 1000
+            if second % 7 == 0:
+                sold = trade("AAPL", 100.0 + second, at=f"09:31:{second:02}")
+                send.append(owner.producer.deliver(sold))
+            send.append(owner.producer.heartbeat())
+        owner.state.tick(100_000.0)
+        owner.state.tick(130_000.0)  # frozen meanwhile, just after a look at the clock
+        assert owner.state.second_ms == ms("09:31:00")
+        owner.take(*send)
+        assert owner.state.second_ms == ms("09:31:30")
+        owner.flush()
+        assert owner.quote().close == 128.0
+        assert owner.state.skips() == {}
+
+    def test_without_a_word_from_any_listener_our_own_clock_drives(self) -> None:
+        owner = self.owner("09:31:00")
+        for second in range(60):
+            owner.state.tick(second * 1_000.0)
+        assert owner.state.second_ms == ms("09:31:00")
+        owner.state.tick(60_000.0)
+        assert owner.state.second_ms == ms("09:32:00")
+        owner.state.tick(500_000.0)  # frozen: nobody knows what was missed
+        assert owner.state.second_ms == ms("09:32:01")
+        owner.wait(90)
+        assert owner.state.second_ms == ms("09:32:30")
+
+    def test_the_next_owners_stands_where_this_ones_would(self) -> None:
+        stays, goes = self.owner(), self.owner()
+        for owner in (stays, goes):
+            owner.wait(3)
+            owner.flush()
+        goes.crash()
+        for owner in (stays, goes):
+            owner.producer.now_ms += 3_600_000
+            owner.take(owner.producer.heartbeat())
+        assert stays.state.second_ms == goes.state.second_ms == ms("10:32:01")
 
     def test_a_replay_has_none(self, owner: Owner) -> None:
         owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:31:00")))
+        owner.wait(5)
         owner.state.tick(0.0)
         owner.state.tick(1e9)
         assert owner.state.second_ms == ms("09:31:00")
+
+
+class TestEventsFromTheFuture:
+    @pytest.mark.parametrize(("delay_ms", "at"), [(0, "09:31"), (900_000, "09:46")])
+    def test_they_are_counted_and_move_nothing(self, delay_ms: int, at: str) -> None:
+        owner = Owner(live=True, delay_ms=delay_ms)
+        owner.producer.now_ms = ms(at)
+        send = owner.producer.deliver
+        owner.take(send(trade("AAPL", 90.0, at="15:00:00")))
+        owner.take(
+            send(
+                trade("AAPL", 100.0, at="09:30:59.9"),
+                trade("AAPL", 900.0, at="09:36:01"),
+                trade("IBM", 20.0, at="09:30:59.95"),
+            )
+        )
+        assert owner.state.second_ms == ms("09:30:59")
+        assert owner.state.skips() == {"ahead_of_clock": 2}
+        owner.take(send(trade("AAPL", 101.0, at="09:31:02"), ending=True))
+        owner.flush()
+        assert owner.quote().day_high == 101.0
+        assert owner.state.totals.events == owner.producer.taken_in == 5
+        assert owner.gaps == []
+
+    def test_five_minutes_are_forgiven_to_a_clock_that_is_not_set_well(self) -> None:
+        owner = Owner(live=True, delay_ms=0)
+        owner.producer.now_ms = ms("09:31:00")
+        owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:36:00")))
+        assert owner.state.second_ms == ms("09:36:00")
+
+    def test_a_feed_of_ones_own_may_play_any_day(self) -> None:
+        owner = Owner(live=True)
+        owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:36:00")))
+        assert owner.state.second_ms == ms("09:36:00")
 
 
 def test_the_time_of_an_event_on_its_shards_clock() -> None:

@@ -18,6 +18,7 @@ from tapewire.caches.widget_cache import RedisWidgetCache
 from tapewire.market.sessions import Session, SessionCalendar
 from tapewire.model.streams import Shard, Stream
 from tapewire.providers.massive.client import ClientBounds, MassiveClient
+from tapewire.providers.massive.feeds import delay_ms
 from tapewire.providers.massive.protocol import decode
 from tapewire.providers.massive.rest import MassiveRest
 from tapewire.providers.massive.splitter import STREAM_OF_EVENT
@@ -203,6 +204,7 @@ def build_processor(
         flush_s=settings.tapewire_flush_ms / 1000,
         prefetch=settings.prefetch_count,
         live=not wiring.lossless,
+        delay_ms=None if wiring.lossless else delay_ms(settings.massive_feed),
     )
     return MassiveDataProcessor(
         queue,

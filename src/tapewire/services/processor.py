@@ -125,8 +125,13 @@ class MassiveDataProcessor:
         self._consumers[shard] = consumer
         try:
             first = await consumer.receive()
+            options = self._options
             state = ShardState(
-                shard, self._make_analyzers(shard), self._decode, live=self._options.live
+                shard,
+                self._make_analyzers(shard),
+                self._decode,
+                live=options.live,
+                delay_ms=options.delay_ms,
             )
             owner = ShardOwner(state, consumer, self._cache, self._options, self._now_ms)
             self._owners[shard] = owner

@@ -36,7 +36,8 @@ class References(Protocol):
 class ProcessorOptions(Struct, frozen=True, kw_only=True):
     """How a processor runs. ``index`` of ``processors`` says which shards are its own.
 
-    ``live`` lets quiet shards' clocks run at wall speed; a replay must not.
+    ``live`` lets quiet shards' clocks run at wall speed; a replay must not. ``delay_ms`` is how
+    far the feed is behind the wall clock, None where any day may be played (``ShardState``).
     """
 
     instance: str = "0"
@@ -45,6 +46,7 @@ class ProcessorOptions(Struct, frozen=True, kw_only=True):
     flush_s: float = 0.1
     prefetch: int = 500
     live: bool = True
+    delay_ms: int | None = None
 
 
 class ShardOwner:

@@ -17,6 +17,7 @@ from tapewire.model.events import Aggregate, Clock, Event, Gap
 from tapewire.model.positions import Missing, Position, Positions, Verdict
 from tapewire.model.rows import Reference
 from tapewire.model.streams import Shard
+from tapewire.services.quiet_clock import Anchor, QuietClock, latest_ms
 
 PROGRESS: Final = "progress"
 """Private hash of a shard's totals: field ``totals``, and ``ended`` after a replay."""
@@ -56,7 +57,8 @@ class Totals(msgspec.Struct):
 
     ``batches`` and ``events`` were taken in; of these ``skipped`` were not applied, by
     reason; ``lost`` events in ``gaps`` gaps never came. ``newest_ms`` is the time of the
-    newest event, 0 before the first; ``open_gap`` a loss that no event has ended yet.
+    newest event, 0 before the first; ``open_gap`` a loss that no event has ended yet;
+    ``anchor`` what a quiet shard's clock goes by.
     """
 
     batches: int = 0
@@ -66,6 +68,7 @@ class Totals(msgspec.Struct):
     skipped: dict[str, int] = msgspec.field(default_factory=dict)
     newest_ms: int = 0
     open_gap: Gap | None = None
+    anchor: Anchor | None = None
 
 
 class Refusals(msgspec.Struct):
@@ -77,10 +80,21 @@ class Refusals(msgspec.Struct):
 
 
 class ShardState:
-    """The memory of one shard's owner."""
+    """The memory of one shard's owner.
+
+    ``live``: the clock of a quiet shard runs on. ``delay_ms``: how far the feed is behind the
+    wall clock; an event that is over five minutes ahead of that is counted as
+    ``ahead_of_clock`` and not applied. None (a replay, a feed of one's own) bounds nothing.
+    """
 
     def __init__(
-        self, shard: Shard, analyzers: Sequence[TimedAnalyzer], decode: Decode, *, live: bool = True
+        self,
+        shard: Shard,
+        analyzers: Sequence[TimedAnalyzer],
+        decode: Decode,
+        *,
+        live: bool = True,
+        delay_ms: int | None = None,
     ) -> None:
         self.shard = shard
         self.analyzers = analyzers
@@ -93,10 +107,10 @@ class ShardState:
         """Events that this owner folded itself, for rates: not those of owners before it."""
         self._decode = decode
         self._live = live
+        self._delay_ms = delay_ms
+        self._quiet = QuietClock()
         self._gaps: list[Gap] = []
         self._told: deque[Gap] = deque(maxlen=MAX_TOLD)
-        self._quiet_since_ms: float | None = None
-        self._quiet_second_ms = -1
         self._ending_unwritten = False
         self._totals_changed = False
         self._skipped: Counter[str] = Counter()
@@ -125,18 +139,36 @@ class ShardState:
         if batch.interrupted and missing is None:
             missing = Missing(batch.offset, batch.offset, None, "provider connection lost")
         decoded = self._decode(batch) if batch.count else None
-        events: list[Event] = decoded.events if decoded else []
+        events = self._admitted(batch, decoded.events) if decoded else []
         marks = self._marks(batch, missing, events)
         if decoded:
             self._count(batch, decoded)
             self.received_ns = batch.received_ns
-            self._quiet_since_ms = None
             if events:
                 self.totals.newest_ms = max(self.totals.newest_ms, event_ms(events[-1]))
         self._apply([*marks, *events] if marks else events)
+        self._note_time(batch, bool(events))
         if batch.ending and not self.ended:  # it is said again until somebody hears it
             self._apply([Clock(max(self.second_ms, 0), final=True)])
             self.ended = self._ending_unwritten = True
+
+    def _admitted(self, batch: Batch, events: list[Event]) -> list[Event]:
+        """Events without those from the future, which are counted: they would move the clock."""
+        limit_ms = latest_ms(batch.received_ns // 1_000_000, self._delay_ms)
+        if limit_ms is None or max(map(event_ms, events), default=0) <= limit_ms:
+            return events
+        admitted = [event for event in events if event_ms(event) <= limit_ms]
+        self._skipped["ahead_of_clock"] += len(events) - len(admitted)
+        return admitted
+
+    def _note_time(self, batch: Batch, has_events: bool) -> None:
+        """An event sets the clock; a heartbeat lets that of a quiet shard run on."""
+        received_ms = batch.received_ns // 1_000_000
+        if has_events:
+            self._quiet.event(self.second_ms, received_ms)
+            self.totals.anchor = self._quiet.anchor
+        elif self._live and not batch.count:
+            self._run_on(self._quiet.heartbeat(received_ms))
 
     def _count(self, batch: Batch, decoded: Decoded) -> None:
         self.totals.batches += 1
@@ -193,14 +225,12 @@ class ShardState:
         return gap
 
     def tick(self, now_ms: float) -> None:
-        """Let a quiet shard's clock run on at wall speed (not in a replay)."""
-        if not self._live or self.second_ms < 0:
-            return
-        if self._quiet_since_ms is None:
-            self._quiet_since_ms, self._quiet_second_ms = now_ms, self.second_ms
-            return
-        clock_ms = self._quiet_second_ms + int(now_ms - self._quiet_since_ms)
-        if clock_ms >= self.second_ms + 1000:
+        """Let the clock run on, in a long silence, at the speed of our own (not in a replay)."""
+        if self._live:
+            self._run_on(self._quiet.tick(now_ms))
+
+    def _run_on(self, clock_ms: int) -> None:
+        if clock_ms >= self.second_ms + 1000 and self.second_ms >= 0:
             self._apply([Clock(clock_ms)])
 
     def refer(self, references: Iterable[Reference]) -> None:
@@ -250,6 +280,7 @@ class ShardState:
         if "totals" in progress:
             self.totals = decode_totals(progress["totals"])
             self._skipped = Counter(self.totals.skipped)
+            self._quiet = QuietClock(self.totals.anchor)
         for analyzer in self.analyzers:
             analyzer.restore(private)
 
