@@ -13,12 +13,23 @@ from tapewire.model.changes import BoardChange, Published
 from tapewire.model.events import Gap
 from tapewire.model.feeds import DAY_S, FEEDS
 from tapewire.model.positions import Position
-from tapewire.model.rows import Candle, QuoteRecord, Reference
+from tapewire.model.rows import (
+    Candle,
+    DailyRange,
+    HaltEvent,
+    HaltState,
+    QuoteRecord,
+    RangeAlert,
+    Reference,
+)
 from tests.caches.redis_page import PAGE, scripts, table
 
 STRUCTS: Final[dict[str, type[Struct]]] = {
     struct.__name__: struct
-    for struct in (QuoteRecord, Candle, Reference, Position, Published, BoardChange, Gap)
+    for struct in (
+        *(QuoteRecord, Candle, DailyRange, RangeAlert, HaltState, HaltEvent, Reference),
+        *(Position, Published, BoardChange, Gap),
+    )
 }
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from tapewire.market.symbols import is_valid_symbol
-from tapewire.model.feeds import FEEDS, OWN_FEEDS, Feed
+from tapewire.model.feeds import BOARDS, FEEDS, OWN_FEEDS, Feed
 
 ANY: Final = "*"
 INTERVALS: Final = ("1m",)
@@ -47,7 +47,12 @@ def _compile(feed: Feed) -> tuple[re.Pattern[str], Feed]:
     return re.compile(pattern), feed
 
 
-_PATTERNS: Final = tuple(_compile(feed) for feed in (*FEEDS, *OWN_FEEDS))
+SERVED: Final = frozenset({"quote", "candles", *BOARDS})
+"""Families of stored feeds that the hub has tables for."""
+
+_PATTERNS: Final = tuple(
+    _compile(feed) for feed in (*FEEDS, *OWN_FEEDS) if feed.family in SERVED or feed in OWN_FEEDS
+)
 
 
 def parse_feed(name: str) -> Target:

@@ -1,12 +1,14 @@
 """The feed table: every feed's name, kind, key, storage family, TTL and audience.
 
-Key and TTL classes elsewhere are views of this table; a feed that is not here cannot be
-read by anyone.
+Key and TTL classes elsewhere are views of this table; a feed that is not here, and that no
+plug-in has declared, cannot be read by anyone.
 """
 
 from enum import StrEnum
 
 from msgspec import Struct
+
+from tapewire.model.rows import DailyRange, HaltEvent, HaltState, RangeAlert
 
 DAY_S = 86_400
 
@@ -20,7 +22,12 @@ class Kind(StrEnum):
 
 
 class Feed(Struct, frozen=True):
-    """One feed. ``family`` is the first part of its hash or sorted set's name in WDC."""
+    """One feed. ``family`` is the first part of its hash or sorted set's name in WDC.
+
+    ``row`` is what its rows or items are, where every reader may treat them alike: a state
+    feed's rows then lie in hashes ``<family>:<date>`` with ``key`` as field; an event feed's
+    items in a list of the feed's own name, each with a time (``timestamp_ms``) to order by.
+    """
 
     pattern: str
     kind: Kind
@@ -28,6 +35,7 @@ class Feed(Struct, frozen=True):
     family: str
     ttl_s: int
     readers: str = "viewer"
+    row: type[Struct] | None = None
 
 
 FEEDS: tuple[Feed, ...] = (
@@ -36,6 +44,19 @@ FEEDS: tuple[Feed, ...] = (
     Feed("scanners:top_volume", Kind.BOARD, "symbol", "top_volume", 4 * DAY_S),
     Feed("quote:{symbol}", Kind.STATE, "symbol", "quote", 4 * DAY_S),
     Feed("candles:{interval}:{symbol}", Kind.STATE, "start_ms", "candles", 4 * DAY_S),
+    Feed("daily_range:{symbol}", Kind.STATE, "symbol", "daily_range", 4 * DAY_S, row=DailyRange),
+    Feed(
+        "daily_range_hod_alert",
+        *(Kind.EVENT, "symbol", "daily_range_hod_alert", 4 * DAY_S),
+        row=RangeAlert,
+    ),
+    Feed(
+        "daily_range_lod_alert",
+        *(Kind.EVENT, "symbol", "daily_range_lod_alert", 4 * DAY_S),
+        row=RangeAlert,
+    ),
+    Feed("halt_state:{symbol}", Kind.STATE, "symbol", "halt_state", 4 * DAY_S, row=HaltState),
+    Feed("halts", Kind.EVENT, "symbol", "halts", 4 * DAY_S, row=HaltEvent),
 )
 
 OWN_FEEDS: tuple[Feed, ...] = (Feed("system:status", Kind.STATE, "id", "status", 0),)
@@ -48,13 +69,41 @@ MINUTES_TTL_S = 7_200
 """Except the exact sums of minutes, which can change for a quarter of an hour."""
 
 _BY_FAMILY = {feed.family: feed for feed in FEEDS}
+_TAKEN = {feed.family: feed for feed in (*OWN_FEEDS, *FEEDS)}
+_DECLARED: dict[str, Feed] = {}
+
+
+class FeedTakenError(ValueError):
+    """Somebody else has a feed of this family."""
+
+
+def declare(*feeds: Feed) -> None:
+    """Add a plug-in's feeds to those that this process knows; again is nothing new.
+
+    Raises FeedTakenError for a family that another feed has.
+    """
+    for feed in feeds:
+        known = _TAKEN.get(feed.family) or _DECLARED.get(feed.family)
+        if known is not None and known != feed:
+            raise FeedTakenError(
+                f"feed {feed.pattern!r}: the family {feed.family!r} is that of"
+                f" {known.pattern!r}; give it another"
+            )
+        if known is None:
+            _DECLARED[feed.family] = feed
+
+
+def all_feeds() -> tuple[Feed, ...]:
+    """The table and what plug-ins have declared."""
+    return (*FEEDS, *_DECLARED.values())
 
 
 def ttl_s(name: str) -> int:
     """TTL in seconds of a hash or sorted set, from its name without the shard's tag."""
     if name.startswith("private:minutes:"):
         return MINUTES_TTL_S
-    feed = _BY_FAMILY.get(name.partition(":")[0])
+    family = name.partition(":")[0]
+    feed = _BY_FAMILY.get(family) or _DECLARED.get(family)
     return feed.ttl_s if feed else PRIVATE_TTL_S
 
 
@@ -71,6 +120,16 @@ def candle_hash(exchange: str, symbol: str, interval: str, date: str) -> str:
 def board_set(board: str, date: str) -> str:
     """Sorted set of one board of a shard on a trading date; member = symbol."""
     return f"{board}:{date}"
+
+
+def range_hash(date: str) -> str:
+    """Hash of a shard's daily ranges on a trading date; field = symbol."""
+    return f"daily_range:{date}"
+
+
+def halt_hash(date: str) -> str:
+    """Hash of a shard's halt states on a trading date; field = symbol."""
+    return f"halt_state:{date}"
 
 
 BOARDS = ("top_gainers", "top_gappers", "top_volume")

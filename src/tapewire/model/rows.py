@@ -134,7 +134,95 @@ class Reference(Struct, array_like=True, gc=False):
     free_float: int | float | None = None
 
 
+class DailyRange(Struct, array_like=True, gc=False):
+    """Highs and lows of one symbol's trading day, session by session.
+
+    Times are ms UTC: the start of the second (with minute aggregates, minute) in which the
+    price was first reached. ``session`` is the last one with an eligible print; ``day_*``
+    are over its sessions. None where a session has no eligible print yet. ``gap`` when events
+    are missing from the present session.
+    """
+
+    symbol: str
+    session: str
+    day_high: float | None
+    day_high_ms: int | None
+    day_low: float | None
+    day_low_ms: int | None
+    pre_high: float | None
+    pre_high_ms: int | None
+    pre_low: float | None
+    pre_low_ms: int | None
+    regular_high: float | None
+    regular_high_ms: int | None
+    regular_low: float | None
+    regular_low_ms: int | None
+    post_high: float | None
+    post_high_ms: int | None
+    post_low: float | None
+    post_low_ms: int | None
+    gap: bool
+
+
+class RangeAlert(Struct, array_like=True, gc=False):
+    """A high or low that was broken, or that a price runs towards.
+
+    ``direction`` is ``high`` or ``low``; ``kind`` is ``break``, ``running_up`` or
+    ``running_down``. ``price`` broke, or comes near, ``previous``; ``note`` says in words
+    what that was. ``timestamp_ms`` is the start of the bar that did it.
+    """
+
+    symbol: str
+    session: str
+    direction: str
+    kind: str
+    price: float
+    previous: float
+    note: str
+    timestamp_ms: int
+
+
+class HaltState(Struct, array_like=True, gc=False):
+    """Whether one symbol may trade, and between which prices (LULD).
+
+    ``reason`` says why it is halted and ``since_ms`` since when, None while it is not.
+    ``band_*`` are the last price bands, None outside their hours. ``limit_state`` is ``up``,
+    ``down`` or ``both`` while quotes stand at a band. ``timestamp_ms`` is that of the last
+    event that counted; ``gap`` when events are missing from the present session.
+    """
+
+    symbol: str
+    halted: bool
+    reason: str | None
+    since_ms: int | None
+    band_high: float | None
+    band_low: float | None
+    limit_state: str | None
+    timestamp_ms: int
+    gap: bool
+
+
+class HaltEvent(Struct, array_like=True, gc=False):
+    """A change of a symbol's halt or limit state.
+
+    ``kind`` is ``halt``, ``extension``, ``resume``, ``limit_state_entered`` or
+    ``limit_state_exited``; ``indicator`` is the provider's number for it.
+    """
+
+    symbol: str
+    kind: str
+    reason: str
+    band_high: float | None
+    band_low: float | None
+    indicator: int
+    timestamp_ms: int
+
+
 encode_row = msgspec.msgpack.Encoder().encode
 decode_quote = msgspec.msgpack.Decoder(QuoteRecord).decode
 decode_candle = msgspec.msgpack.Decoder(Candle).decode
+decode_range = msgspec.msgpack.Decoder(DailyRange).decode
+decode_range_alert = msgspec.msgpack.Decoder(RangeAlert).decode
+decode_halt_state = msgspec.msgpack.Decoder(HaltState).decode
+decode_halt_event = msgspec.msgpack.Decoder(HaltEvent).decode
 decode_reference = msgspec.msgpack.Decoder(Reference).decode
