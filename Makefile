@@ -2,9 +2,13 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Processes that run tests side by side; 0 runs them in pytest itself (for --pdb, say).
+WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Groups of tests are handed out whole, in the order of tests/distribution.py.
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # A stamp is newer than what it was made from; nothing is installed twice.
 RUNTIME := $(VENV)/.runtime
@@ -25,10 +29,10 @@ up: $(RUNTIME) ## start everything and print the dashboard's address (ARGS="--fe
 test: ## run all tests; first install what is missing (says what, and how large)
 	@PYTHON="$(PYTHON)" sh scripts/test_servers.sh
 	@$(MAKE) --no-print-directory $(DEV)
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-unit: $(DEV) ## run the tests that need no server
-	$(BIN)/python -m pytest -m unit $(ARGS)
+	$(PYTEST) -m unit $(ARGS)
 
 check: $(DEV) ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -4,15 +4,19 @@ It also ends a run as failed when a process that the run started is still there.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.workermanage import WorkerController
 
+from tests.distribution import GroupScheduling, turn_of
 from tests.generated_day import write_generated_day
 from tests.leftovers import describe_leftovers, mark_this_run
-from tests.servers import RabbitServer, RedisServer
+from tests.servers import RabbitServer, RedisServer, ServerError
+from tests.shared_rabbitmq import BrokerKeeper, SharedRabbitServer, turn
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -20,6 +24,12 @@ SERVER_FOLDERS = frozenset({"integration", "faults", "e2e"})
 SERVER_FIXTURES = frozenset({"redis_server", "start_redis", "rabbitmq_server"})
 
 LEFT = pytest.StashKey[list[str]]()
+KEEPER = pytest.StashKey[BrokerKeeper]()
+ALONE = pytest.StashKey[bool]()
+"""Whether the test that runs has the run's RabbitMQ to itself."""
+
+KEEPER_FOLDER = "keeper_folder"
+"""The name under which a worker is told where the keeper lives."""
 
 StartRedis = Callable[..., RedisServer]
 
@@ -38,41 +48,96 @@ def is_recorded() -> bool:
     return (shared_folder() / "data" / "lean" / "tick").is_dir()
 
 
-def pytest_sessionstart() -> None:
-    """Fail at once where the recorded data is required and absent."""
+def is_worker(config: pytest.Config) -> bool:
+    """Tell whether this process runs tests for another one, which began and ends the run."""
+    return hasattr(config, "workerinput")
+
+
+def keeper_folder(config: pytest.Config) -> Path:
+    """Where the keeper of the run's RabbitMQ lives."""
+    if is_worker(config):
+        return Path(config.workerinput[KEEPER_FOLDER])  # type: ignore[attr-defined]
+    return config.stash[KEEPER].folder
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Begin the run; fail at once where the recorded data is required and absent."""
+    if is_worker(session.config):
+        return
     if os.environ.get("TAPEWIRE_REQUIRE_SHARED") == "1" and not is_recorded():
         raise pytest.UsageError(
             f"TAPEWIRE_REQUIRE_SHARED=1, but {shared_folder()} has no data/lean/tick: "
             "point TAPEWIRE_SHARED at the recorded data"
         )
     mark_this_run()
+    session.config.stash[KEEPER] = BrokerKeeper()
 
 
+def pytest_configure_node(node: WorkerController) -> None:
+    """Tell a worker where the keeper lives."""
+    node.workerinput[KEEPER_FOLDER] = str(keeper_folder(node.config))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling | None:
+    """Hand out groups of tests where whole scopes are asked for."""
+    return GroupScheduling(config, log) if config.getoption("dist") == "loadscope" else None
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the run when it leaves a process behind."""
-    left = describe_leftovers()
+    """End what belongs to the run, after its workers; fail it when it leaves a process behind."""
+    if is_worker(session.config) or KEEPER not in session.config.stash:
+        return
+    left = end_of_keeper(session.config.stash[KEEPER]) + describe_leftovers()
     session.config.stash[LEFT] = left
     if left and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+def end_of_keeper(keeper: BrokerKeeper) -> list[str]:
+    """End the run's RabbitMQ; what it leaves behind."""
+    try:
+        keeper.close()
+    except ServerError as error:
+        return [f"RabbitMQ: {error}"]
+    return []
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test that uses RabbitMQ wait for its turn, before its time is measured."""
+    if "rabbitmq_server" not in getattr(item, "fixturenames", ()):
+        return (yield)
+    alone = item.get_closest_marker("stops_rabbitmq") is not None
+    with turn(keeper_folder(item.config), alone=alone):
+        item.config.stash[ALONE] = alone
+        return (yield)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what the run left behind, and whether it ran without the recorded data."""
     for process in terminalreporter.config.stash.get(LEFT, []):
-        terminalreporter.write_line(f"process left behind: {process}", red=True)
+        terminalreporter.write_line(f"left behind: {process}", red=True)
     if not is_recorded():
         terminalreporter.write_line(
             "recorded data absent (TAPEWIRE_SHARED): tests ran on a generated day"
         )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test ``server`` or ``unit`` by its folder and its fixtures."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test ``server`` or ``unit``; a worker's tests are put in the order of the queue."""
     for item in items:
         folders = set(item.path.relative_to(PROJECT).parts)
         fixtures = set(getattr(item, "fixturenames", ()))
         needs_server = folders & SERVER_FOLDERS or fixtures & SERVER_FIXTURES
         item.add_marker("server" if needs_server else "unit")
+    if is_worker(config):
+        items.sort(key=turn_in_queue)
+
+
+def turn_in_queue(item: pytest.Item) -> int:
+    """Where a marked test stands in the queue of a parallel run."""
+    return turn_of(item.nodeid, needs_server=item.get_closest_marker("server") is not None)
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +156,7 @@ def recorded() -> bool:
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One Redis for the whole run, without persistence."""
+    """One Redis for all tests of a process, without persistence."""
     server = RedisServer(tmp_path_factory.mktemp("redis") / "data")
     try:
         server.start()
@@ -102,7 +167,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
-    """The address of an empty database of the run's Redis."""
+    """The address of an empty database of the process's Redis."""
     redis_server.start()
     assert redis_server.call("FLUSHALL") == b"+OK\r\n"
     return redis_server.url
@@ -128,14 +193,12 @@ def start_redis(tmp_path: Path) -> Iterator[StartRedis]:
 
 
 @pytest.fixture(scope="session")
-def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+def rabbitmq_server(pytestconfig: pytest.Config) -> RabbitServer:
     """One RabbitMQ for the whole run, started by the first test that asks for it."""
-    server = RabbitServer(tmp_path_factory.mktemp("rabbitmq"))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
+    keeper = keeper_folder(pytestconfig)
+    server = SharedRabbitServer(keeper, is_alone=lambda: pytestconfig.stash[ALONE])
+    server.start()
+    return server
 
 
 @pytest.fixture

@@ -14,11 +14,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 
 from tests.leftovers import RUN_ID
+from tests.ports import FREE_PORTS
 
 REDIS_BINARIES = ("redis-server", "valkey-server")
 
@@ -66,10 +67,8 @@ class ServerError(RuntimeError):
 
 
 def free_port() -> int:
-    """Return a TCP port on 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a TCP port on 127.0.0.1 that nobody uses and nobody is given by chance."""
+    return next(FREE_PORTS)
 
 
 def find_binary(names: tuple[str, ...], package: str) -> str:
@@ -237,6 +236,18 @@ class QueueInfo:
     consumers: int
 
 
+@dataclass(frozen=True)
+class RabbitAddress:
+    """The ports, the name and the secrets of one RabbitMQ node."""
+
+    port: int = field(default_factory=free_port)
+    epmd_port: int = field(default_factory=free_port)
+    distribution_port: int = field(default_factory=free_port)
+    node: str = field(default_factory=lambda: f"tapewire-{token_hex(4)}@localhost")
+    password: str = field(default_factory=lambda: token_hex(16), repr=False)
+    cookie: str = field(default_factory=lambda: token_hex(16), repr=False)
+
+
 class RabbitServer:
     """One RabbitMQ node with a virtual host per test; a start takes about 6 s.
 
@@ -244,15 +255,9 @@ class RabbitServer:
     milliseconds where ``rabbitmqctl`` takes most of a second.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: RabbitAddress | None = None) -> None:
         self.folder = folder
-        self.port = free_port()
-        self.epmd_port = free_port()
-        self._distribution_port = free_port()
-        self.node = f"tapewire-{token_hex(4)}@localhost"
-        self._password = token_hex(16)
-        self._cookie = token_hex(16)
-        self._vhosts = 0
+        self.address = address or RabbitAddress()
         self._process: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
 
@@ -263,14 +268,11 @@ class RabbitServer:
             raise ServerError("this RabbitMQ is stopped: call start() first")
         return self._process.pid
 
-    @property
-    def running(self) -> bool:
-        """Whether the broker's process is there."""
-        return self._process is not None
-
     def url(self, vhost: str) -> str:
         """The address of one virtual host, as settings take it."""
-        return f"amqp://{RABBITMQ_USER}:{self._password}@127.0.0.1:{self.port}/{vhost}"
+        return (
+            f"amqp://{RABBITMQ_USER}:{self.address.password}@127.0.0.1:{self.address.port}/{vhost}"
+        )
 
     def start(self) -> None:
         """Start, or start again on the same port with what the disk kept (durable queues)."""
@@ -302,14 +304,13 @@ class RabbitServer:
         if self._epmd is not None:
             end(self._epmd, signal.SIGTERM)
             self._epmd = None
-        for port in (self.port, self.epmd_port):
+        for port in (self.address.port, self.address.epmd_port):
             if is_listening(port):
                 raise ServerError(f"port {port} is still open after RabbitMQ has been stopped")
 
     def add_vhost(self) -> str:
         """Make a virtual host that nobody has used and return its name."""
-        self._vhosts += 1
-        vhost = f"test-{self._vhosts}"
+        vhost = f"test-{token_hex(4)}"
         self.evaluate(ADD_VHOST.format(vhost=vhost, user=RABBITMQ_USER))
         return vhost
 
@@ -340,7 +341,7 @@ class RabbitServer:
     def _evaluate(self, code: str) -> str:
         erl_call = find_binary(("erl_call", "/usr/lib/erlang/bin/erl_call"), "Erlang's erl_call")
         done = subprocess.run(
-            [erl_call, "-c", self._cookie, "-n", self.node, "-e"],
+            [erl_call, "-c", self.address.cookie, "-n", self.address.node, "-e"],
             input=f"{code.strip()}\n".encode(),
             env=self._environment(),
             capture_output=True,
@@ -358,7 +359,7 @@ class RabbitServer:
             self._process = None
 
     def _is_up(self) -> bool:
-        if not is_listening(self.port):
+        if not is_listening(self.address.port):
             return False
         try:
             return self._evaluate("rabbit:is_running().") == "true"
@@ -369,11 +370,13 @@ class RabbitServer:
         for name in ("data", "log"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "enabled_plugins").write_text("[].\n")
-        settings = RABBITMQ_CONF.format(port=self.port, user=RABBITMQ_USER, password=self._password)
+        settings = RABBITMQ_CONF.format(
+            port=self.address.port, user=RABBITMQ_USER, password=self.address.password
+        )
         (self.folder / "rabbitmq.conf").write_text(settings)
         cookie = self.folder / ".erlang.cookie"
         if not cookie.exists():
-            cookie.write_text(self._cookie)
+            cookie.write_text(self.address.cookie)
             cookie.chmod(0o400)
 
     def _environment(self) -> dict[str, str]:
@@ -382,10 +385,10 @@ class RabbitServer:
             "LANG": "C.UTF-8",
             RUN_ID: os.environ.get(RUN_ID, ""),
             "HOME": str(self.folder),
-            "ERL_EPMD_PORT": str(self.epmd_port),
+            "ERL_EPMD_PORT": str(self.address.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODENAME": self.node,
-            "RABBITMQ_DIST_PORT": str(self._distribution_port),
+            "RABBITMQ_NODENAME": self.address.node,
+            "RABBITMQ_DIST_PORT": str(self.address.distribution_port),
             "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
             "RABBITMQ_LOG_BASE": str(self.folder / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
@@ -401,9 +404,11 @@ class RabbitServer:
         if self._epmd is not None and self._epmd.poll() is None:
             return
         binary = find_binary(("epmd", "/usr/lib/erlang/bin/epmd"), "Erlang")
-        self._epmd = spawn([binary, "-port", str(self.epmd_port)], self.folder, self._environment())
+        self._epmd = spawn(
+            [binary, "-port", str(self.address.epmd_port)], self.folder, self._environment()
+        )
         wait_until(
-            lambda: is_listening(self.epmd_port),
+            lambda: is_listening(self.address.epmd_port),
             "epmd",
             10.0,
             log=self.folder / "out.log",

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import aio_pika
+import pytest
 
 from tests.conftest import StartRedis
 from tests.generated_day import write_generated_day
@@ -39,6 +40,7 @@ async def test_rabbitmq_counts_what_a_virtual_host_holds(
         assert rabbitmq_server.queue_info(rabbitmq_vhost) == {"trades.0": expected}
 
 
+@pytest.mark.stops_rabbitmq
 async def test_rabbitmq_keeps_durable_queues_and_loses_transient_messages_in_a_restart(
     rabbitmq_server: RabbitServer, rabbitmq_vhost: str, rabbitmq_url: str
 ) -> None:

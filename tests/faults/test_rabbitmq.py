@@ -24,6 +24,7 @@ def servers(rabbitmq_url: str, redis_url: str) -> RealServers:
     return RealServers(rabbitmq_url, redis_url)
 
 
+@pytest.mark.stops_rabbitmq
 async def test_a_crash_under_traffic_costs_only_what_the_broker_held(
     servers: RealServers, rabbitmq_server: RabbitServer
 ) -> None:
@@ -47,6 +48,7 @@ async def test_a_crash_under_traffic_costs_only_what_the_broker_held(
     assert books.candles == candles(without(day.prints, books.gaps), books.gaps)
 
 
+@pytest.mark.stops_rabbitmq
 async def test_a_restart_loses_what_nobody_had_taken_as_one_located_gap(
     servers: RealServers, rabbitmq_server: RabbitServer
 ) -> None:

@@ -10,13 +10,10 @@ from tests.servers import RabbitServer
 
 
 @pytest.fixture(scope="session")
-def replay_vhost(rabbitmq_server: RabbitServer) -> Iterator[str]:
-    """The virtual host of the shared replays."""
+def replay_vhost(rabbitmq_server: RabbitServer) -> str:
+    """The virtual host of the shared replays; it stays as long as the broker."""
     rabbitmq_server.start()
-    vhost = rabbitmq_server.add_vhost()
-    yield vhost
-    rabbitmq_server.start()
-    rabbitmq_server.delete_vhost(vhost)
+    return rabbitmq_server.add_vhost()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from tapewire.model.batch import Batch, decode_batch
 from tapewire.model.events import Trade
 from tapewire.model.positions import Position, Positions, Verdict
@@ -85,6 +87,7 @@ async def test_a_lossless_run_fills_the_queues_only_so_far_and_loses_nothing(
     assert sorted(sequences) == list(range(60_000))
 
 
+@pytest.mark.stops_rabbitmq
 async def test_a_broker_that_restarts_costs_only_what_is_counted(
     rabbitmq_server: RabbitServer, rabbitmq_url: str
 ) -> None:
@@ -106,6 +109,7 @@ async def test_a_broker_that_restarts_costs_only_what_is_counted(
             assert 0 < folded == taken_in[shard.name] - lost
 
 
+@pytest.mark.stops_rabbitmq
 async def test_a_lossless_run_waits_for_a_broker_that_does_not_confirm(
     rabbitmq_server: RabbitServer, rabbitmq_url: str
 ) -> None:

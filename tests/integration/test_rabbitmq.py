@@ -107,6 +107,7 @@ async def close_every_connection(server: RabbitServer, vhost: str) -> None:
     )
 
 
+@pytest.mark.stops_rabbitmq
 async def test_a_broker_that_crashes_under_traffic_loses_only_what_it_held(
     broker: RabbitWorld, rabbitmq_server: RabbitServer
 ) -> None:
@@ -132,6 +133,7 @@ async def test_a_broker_that_crashes_under_traffic_loses_only_what_it_held(
     assert set(range(1_501, 4_000)) <= set(reader.folded)
 
 
+@pytest.mark.stops_rabbitmq
 async def test_unconfirmed_batches_are_sent_again_in_order(
     broker: RabbitWorld, rabbitmq_server: RabbitServer
 ) -> None:
@@ -154,6 +156,7 @@ async def test_unconfirmed_batches_are_sent_again_in_order(
     assert offsets(deliveries) == list(range(1, 15))
 
 
+@pytest.mark.stops_rabbitmq
 async def test_a_broker_that_is_away_costs_the_oldest_batches_and_each_is_counted(
     broker: RabbitWorld, rabbitmq_server: RabbitServer
 ) -> None:
