@@ -2,7 +2,10 @@
 
 A development tool: the package ships the file, so that no process pays for pandas. The file
 holds usual hours and what departs from them (holidays, weekend sessions, special hours, changes
-of the offset from UTC). Run it when the library knows new dates:
+of the offset from UTC). Where the library ends before the year asked for (India's holidays are
+announced in December), the rest is what can be expected: weekdays, but for the dates that were
+closed in every year, and Good Friday. ``confirmed`` says up to where the library knows.
+Run it when the library knows new dates:
 
     python scripts/generate_calendars.py [--through YEAR]
 """
@@ -12,17 +15,21 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import exchange_calendars  # type: ignore[import-untyped]
+from pandas.tseries.holiday import GoodFriday
 
 FIRST = dt.date(2000, 1, 1)
 TARGET = Path(__file__).resolve().parent.parent / "src/tapewire/market/calendars.json"
 ALIASES = {"XNSE": "XBOM"}
 """NSE keeps BSE's hours and holidays; the library has only the latter."""
+
+NAMES = {"NYSE": "XNYS", "NASDAQ": "XNYS", "US": "XNYS", "BSE": "XBOM", "NSE": "XNSE"}
+"""What people call them. Every US equities exchange keeps the hours of XNYS."""
 
 
 @dataclass(frozen=True)
@@ -84,23 +91,50 @@ def weekend_sessions(calendar: exchange_calendars.ExchangeCalendar) -> list[dt.d
     ]
 
 
+def weekday_holidays(found: Collection[dt.date], last: dt.date) -> list[dt.date]:
+    """Return the weekdays up to ``last`` that are no sessions."""
+    return [day for day in dates(FIRST, last) if day.weekday() < 5 and day not in found]
+
+
+def expected_holidays(known: Collection[dt.date], after: dt.date, last: dt.date) -> list[dt.date]:
+    """Return the weekdays after ``after`` that the library's holidays let one expect.
+
+    These are Good Friday, if it always was one, and each date of the year that was a holiday
+    whenever it fell on a weekday.
+    """
+    years = range(FIRST.year, after.year + 1)
+    fridays = {stamp.date() for stamp in GoodFriday.dates(str(FIRST), str(last))}
+    good_friday = all(day in known for day in fridays if day <= after)
+
+    def is_every_year(day: dt.date) -> bool:
+        same = [day.replace(year=year) for year in years]
+        return all(each in known for each in same if each.weekday() < 5)
+
+    return [
+        day
+        for day in dates(after + dt.timedelta(days=1), last)
+        if day.weekday() < 5 and (is_every_year(day) or (good_friday and day in fridays))
+    ]
+
+
 def describe(name: str, through: int) -> dict[str, Any]:
-    """Return one exchange's entry of the file, as far as the library knows its dates."""
+    """Return one exchange's entry of the file."""
     bound = exchange_calendars.get_calendar(name).bound_max()
     last = dt.date(through, 12, 31)
-    last = last if bound is None else min(last, bound.date())
-    calendar = exchange_calendars.get_calendar(name, start=FIRST.isoformat(), end=last.isoformat())
+    known = last if bound is None else min(last, bound.date())
+    calendar = exchange_calendars.get_calendar(name, start=FIRST.isoformat(), end=known.isoformat())
     usual, found = USUAL[name], sessions(calendar)
     hours = (usual.open, usual.close)
+    holidays = weekday_holidays(found, known)
+    holidays += expected_holidays(frozenset(holidays), known, last)
     return {
         "timezone": calendar.tz.key,
         "first": FIRST.isoformat(),
         "last": last.isoformat(),
+        "confirmed": known.isoformat(),
         **vars(usual),
         "utc_offsets": utc_offsets(calendar.tz, usual.turn, FIRST, last),
-        "holidays": [
-            day.isoformat() for day in dates(FIRST, last) if day.weekday() < 5 and day not in found
-        ],
+        "holidays": [day.isoformat() for day in holidays],
         "weekend_sessions": [day.isoformat() for day in weekend_sessions(calendar)],
         "special_hours": {day.isoformat(): list(at) for day, at in found.items() if at != hours},
     }
@@ -115,6 +149,7 @@ def main() -> None:
     document = {
         "generated_from": f"exchange_calendars {exchange_calendars.__version__}",
         "aliases": ALIASES,
+        "names": NAMES,
         "exchanges": {name: describe(name, through) for name in USUAL},
     }
     TARGET.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")

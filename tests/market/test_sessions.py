@@ -25,7 +25,8 @@ from tapewire.market.sessions import (
 NEW_YORK = ZoneInfo("America/New_York")
 KOLKATA = ZoneInfo("Asia/Kolkata")
 ZONES = {"XNYS": NEW_YORK, "XBOM": KOLKATA}
-COVERED = {"XNYS": ("2000-01-01", "2027-12-31"), "XBOM": ("2000-01-01", "2026-12-31")}
+COVERED = ("2000-01-01", "2027-12-31")
+LIBRARY_ENDS = {"XNYS": "2027-12-31", "XBOM": "2026-12-31", "XNSE": "2026-12-31"}
 HOUR_MS = 3_600_000
 
 
@@ -41,10 +42,12 @@ def new_york() -> SessionCalendar:
 
 def library(exchange: str) -> tuple[dict[str, tuple[int, int]], set[str]]:
     """The library's {date: (open ms, close ms)}, and the weekend dates that it declares open."""
-    first, last = COVERED[exchange]
+    first, last = COVERED[0], LIBRARY_ENDS[exchange]
     with warnings.catch_warnings():  # the library's own quarrel with newer pandas
         warnings.simplefilter("ignore", DeprecationWarning)
-        calendar: Any = exchange_calendars.get_calendar(exchange, start=first, end=last)
+        calendar: Any = exchange_calendars.get_calendar(
+            exchange.replace("XNSE", "XBOM"), start=first, end=last
+        )
     sessions = {
         stamp.date().isoformat(): (
             int(row.open.timestamp() * 1000),
@@ -63,12 +66,15 @@ def library(exchange: str) -> tuple[dict[str, tuple[int, int]], set[str]]:
     return sessions, declared
 
 
-@pytest.mark.parametrize("exchange", ["XNYS", "XBOM"])
+@pytest.mark.parametrize("exchange", ["XNYS", "XBOM", "XNSE"])
 def test_every_session_of_every_year_is_the_librarys(exchange: str) -> None:
     expected, declared = library(exchange)
+    calendar = SessionCalendar.load(exchange)
+    assert (calendar.first, calendar.last) == COVERED
+    assert calendar.confirmed == LIBRARY_ENDS[exchange]
     found = {
         day.date: (day.open_ms, day.close_ms)
-        for day in SessionCalendar.load(exchange).sessions(*COVERED[exchange])
+        for day in calendar.sessions(calendar.first, calendar.confirmed)
     }
     assert found.keys() == expected.keys() | declared
     assert {date: hours for date, hours in found.items() if date in expected} == expected
@@ -77,7 +83,7 @@ def test_every_session_of_every_year_is_the_librarys(exchange: str) -> None:
 @pytest.mark.parametrize("exchange", ["XNYS", "XBOM"])
 def test_days_follow_each_other_without_a_hole_and_turn_at_four(exchange: str) -> None:
     calendar = SessionCalendar.load(exchange)
-    first, last = (dt.date.fromisoformat(date) for date in COVERED[exchange])
+    first, last = (dt.date.fromisoformat(date) for date in COVERED)
     previous_end = calendar.first_ms
     for ordinal in range(first.toordinal(), last.toordinal() + 1):
         date = dt.date.fromordinal(ordinal)
@@ -233,6 +239,28 @@ def test_indias_special_saturdays_are_sessions() -> None:
     assert bombay.day("2024-01-20").is_session
     assert bombay.day("2025-02-01").is_session
     assert not bombay.day("2024-01-27").is_session
+
+
+def test_after_what_is_announced_the_holidays_of_every_year_are_expected() -> None:
+    bombay = SessionCalendar.load("XBOM")
+    closed = [
+        date
+        for ordinal in range(bombay._covered("2027-01-01"), bombay._covered("2027-12-31") + 1)
+        if (date := dt.date.fromordinal(ordinal)).weekday() < 5
+        and not bombay.day(date.isoformat()).is_session
+    ]
+    assert list(map(str, closed)) == ["2027-01-26", "2027-03-26", "2027-04-14"]
+
+
+@pytest.mark.parametrize(
+    ("name", "mic"),
+    [("NYSE", "XNYS"), ("NASDAQ", "XNYS"), ("US", "XNYS"), ("BSE", "XBOM"), ("NSE", "XNSE")],
+)
+def test_exchanges_go_by_the_names_that_people_use(name: str, mic: str) -> None:
+    assert SessionCalendar.load(name).exchange == mic
+    assert SessionCalendar.load(name).day("2026-01-05") == SessionCalendar.load(mic).day(
+        "2026-01-05"
+    )
 
 
 def test_the_covered_range_ends_exactly(new_york: SessionCalendar) -> None:

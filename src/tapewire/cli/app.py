@@ -16,6 +16,7 @@ from tapewire.cli import (
     quote,
     replay,
     run,
+    sessions,
     simulate,
     status,
     top,
@@ -42,6 +43,7 @@ app.command("top")(top.top)
 app.command("quote")(quote.quote)
 app.command("dump")(dump.dump)
 app.command("status")(status.status)
+app.command("sessions")(sessions.sessions)
 app.command("capture")(capture.capture)
 app.command("flatfile")(capture.flatfile)
 app.command("config")(config.config)

@@ -86,12 +86,14 @@ class TradingDay(msgspec.Struct, frozen=True):
 class Hours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One exchange in ``calendars.json``: usual local hours, and the dates that differ.
 
-    ``utc_offsets`` maps a date to the minutes ahead of UTC from that date's turn on.
+    ``utc_offsets`` maps a date to the minutes ahead of UTC from that date's turn on. Dates
+    after ``confirmed`` are expected, not announced.
     """
 
     timezone: str
     first: str
     last: str
+    confirmed: str
     turn: str
     pre: str
     open: str
@@ -104,10 +106,15 @@ class Hours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Calendars(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole of ``calendars.json``."""
+    """The whole of ``calendars.json``.
+
+    ``aliases`` lead from a MIC to the one whose dates and hours it keeps, ``names`` from what
+    people say to the MIC.
+    """
 
     generated_from: str
     aliases: dict[str, str]
+    names: dict[str, str]
     exchanges: dict[str, Hours]
 
 
@@ -116,12 +123,14 @@ class SessionCalendar:
 
     Repeated calls within one trading date cost two comparisons. ``first_ms`` and ``end_ms``
     bound the covered times, ``[first_ms, end_ms)``; a time outside raises `CalendarRangeError`,
-    so a caller with untrusted times compares with these first.
+    so a caller with untrusted times compares with these first. ``first`` and ``last`` are the
+    covered dates, ``confirmed`` the last one that is announced and not only expected.
     """
 
     def __init__(self, exchange: str, hours: Hours) -> None:
         self.exchange = exchange
         self._hours = hours
+        self.first, self.last, self.confirmed = hours.first, hours.last, hours.confirmed
         self._first = _ordinal(hours.first)
         self._last = _ordinal(hours.last)
         self._offset_from = [_ordinal(date) for date in hours.utc_offsets]
@@ -136,14 +145,19 @@ class SessionCalendar:
     def load(cls, exchange: str) -> Self:
         """Return the shipped calendar of an exchange by its MIC (``XNYS``, ``XBOM``, ``XNSE``).
 
-        Each call returns a calendar of its own, so corrections do not spread.
+        ``NYSE``, ``NASDAQ``, ``US``, ``BSE`` and ``NSE`` name them too. Each call returns a
+        calendar of its own, so corrections do not spread.
         """
         shipped = _shipped()
-        hours = shipped.exchanges.get(shipped.aliases.get(exchange, exchange))
+        mic = shipped.names.get(exchange, exchange)
+        hours = shipped.exchanges.get(shipped.aliases.get(mic, mic))
         if hours is None:
-            known = ", ".join(sorted([*shipped.exchanges, *shipped.aliases]))
-            raise UnknownExchangeError(f"no calendar for exchange {exchange!r}; there are: {known}")
-        return cls(exchange, hours)
+            mics = ", ".join(sorted([*shipped.exchanges, *shipped.aliases]))
+            names = ", ".join(sorted(shipped.names))
+            raise UnknownExchangeError(
+                f"no calendar for exchange {exchange!r}; there are: {mics} ({names})"
+            )
+        return cls(mic, hours)
 
     def day_at(self, timestamp_ms: int) -> TradingDay:
         """Return the trading day whose ``[turn_ms, next_turn_ms)`` holds a UTC ms time.
