@@ -4,29 +4,15 @@ The browser is the system's own ``chromium`` (or a Chrome that is there): Playwr
 it. Where there is none the tests fail and say what to do.
 """
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
+from tests.e2e.browser import chromium
 from tests.e2e.dashboard import Dashboard
-from tests.servers import ServerError
 from tests.up_process import UpProcess, build_dashboard, running_up
 
-BROWSERS = (
-    "chromium",
-    "chromium-browser",
-    "google-chrome-stable",
-    "google-chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-)
-ARGUMENTS = (
-    "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-)  # fmt: skip
 MARKET = "generator:symbols=800,rate=300,at=09:31"
 """Small enough for two processors that also draw the page."""
 
@@ -43,17 +29,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """One browser for all tests."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        raise ServerError(
-            f"there is none of {', '.join(BROWSERS)}; run `make test`, which installs chromium"
-            " or says how"
-        )
-    root = ("--no-sandbox",) if os.geteuid() == 0 else ()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[*ARGUMENTS, *root])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
