@@ -299,3 +299,14 @@ class WidgetCacheContract:
     async def test_following_nothing_is_a_mistake(self, cache: WidgetCache) -> None:
         with pytest.raises(ValueError, match="at least one shard"):
             await anext(cache.follow({}))
+
+    async def test_items_are_read_newest_last_with_their_numbers(self, cache: WidgetCache) -> None:
+        place = (await cache.claim(SHARD)).place
+        for number in range(3):
+            packed = [msgspec.msgpack.encode(("AIG", number))] * (number + 1)
+            place = await cache.flush(SHARD, place, {}, Changes(items={"halts": packed}))
+        every = await cache.items(SHARD, "halts")
+        assert [item.sequence for item in every] == [1, 2, 3, 4, 5, 6]
+        assert [msgspec.msgpack.decode(item.packed)[1] for item in every] == [0, 1, 1, 2, 2, 2]
+        assert await cache.items(SHARD, "halts", 2) == every[-2:]
+        assert await cache.items(SHARD, "nothing") == []

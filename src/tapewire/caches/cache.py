@@ -79,6 +79,13 @@ class Followed(Struct):
     changes: Published
 
 
+class Item(NamedTuple):
+    """An event feed's item: its number in the shard, which only grows, and its packed row."""
+
+    sequence: int
+    packed: bytes
+
+
 Wanted = Mapping[str, Sequence[str] | None]
 """Hashes to read, by name in the shard: whole (None), or these fields."""
 
@@ -145,6 +152,9 @@ class WidgetCache(Protocol):
 
         One that was told again, after the store had been set back, is listed once.
         """
+
+    async def items(self, shard: str, feed: str, limit: int | None = None) -> list[Item]:
+        """The newest ``limit`` items (None: all that are kept) of an event feed, oldest first."""
 
     async def close(self) -> None:
         """Close every connection. Safe to call twice."""

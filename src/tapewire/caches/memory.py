@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from tapewire.caches.cache import (
     Claim,
     Followed,
+    Item,
     Place,
     Snapshot,
     Wanted,
@@ -188,6 +189,11 @@ class MemoryWidgetCache:
     async def gaps(self, shard: str) -> list[Gap]:
         """The shard's gaps, oldest first."""
         return list(dict.fromkeys(self._shard(shard).gaps))
+
+    async def items(self, shard: str, feed: str, limit: int | None = None) -> list[Item]:
+        """The newest items of an event feed."""
+        kept = self._shard(shard).items.get(feed, ())
+        return [Item(*item) for item in kept][-limit if limit else None :]
 
 
 def compare(stored: Place | None, expected: Place) -> Outcome:

@@ -13,11 +13,13 @@ from msgspec.structs import asdict
 
 from tapewire.caches.boards import Line, merge_boards
 from tapewire.caches.cache import WidgetCache
+from tapewire.caches.records import RecordReader, feed_name
 from tapewire.model.events import Gap
 from tapewire.model.feeds import (
     BOARD_SIZE,
     BOARDS,
-    FEEDS,
+    Kind,
+    all_feeds,
     board_set,
     candle_hash,
     quote_hash,
@@ -154,7 +156,10 @@ class WidgetReader:
         return sorted({h.date for h in hashes if (h.feed, h.exchange) == (feed, exchange)})
 
     async def dump(self, feeds: Sequence[str] = ()) -> AsyncIterator[Row]:
-        """Final rows of state feeds as JSON objects, by (feed, key), in one canonical order.
+        """Final rows of state feeds and items of event feeds, in one canonical order.
+
+        Rows come by (feed, key), then each event feed's newest 10,000 items by (event time,
+        symbol, number).
 
         Args:
             feeds: names or patterns (``quote:AIG``, ``candles:*``); none means all.
@@ -172,6 +177,21 @@ class WidgetReader:
             if selection.has(feed := f"scanners:{board}"):
                 for line in (await self._lines(board, BOARD_SIZE, None))[1]:
                     yield {"feed": feed, **line._asdict()}
+        async for row in self._dump_records(selection):
+            yield row
+
+    async def _dump_records(self, selection: "Selection") -> AsyncIterator[Row]:
+        records = RecordReader(self._cache)
+        feeds = [feed for feed in all_feeds() if feed.row is not None]
+        for feed in (one for one in feeds if one.kind is Kind.STATE):
+            for row in (await records.rows(feed)).values():
+                if selection.has(name := feed_name(feed, row)):
+                    yield {"feed": name, **asdict(row)}
+        for feed in (one for one in feeds if one.kind is Kind.EVENT):
+            for name, items in (await records.items(feed)).items():
+                if selection.has(name):
+                    for item in items:
+                        yield {"feed": name, **asdict(item)}
 
     async def _dump_candles(self, selection: "Selection") -> AsyncIterator[Row]:
         places: dict[CandleHash, list[tuple[str, str]]] = {}
@@ -210,10 +230,10 @@ class Selection:
     """Which feeds are wanted: names and shell patterns; none means all."""
 
     def __init__(self, feeds: Sequence[str]) -> None:
-        known = sorted({feed.pattern.partition(":")[0] for feed in FEEDS})
+        known = sorted({feed.pattern.partition(":")[0] for feed in all_feeds()})
         for feed in feeds:
             if not any(fnmatchcase(family, feed.partition(":")[0]) for family in known):
-                patterns = ", ".join(feed.pattern for feed in FEEDS)
+                patterns = ", ".join(feed.pattern for feed in all_feeds())
                 raise ValueError(f"{feed!r} is not a feed; expected one of {patterns}, or with *")
         self._feeds = tuple(feeds)
 

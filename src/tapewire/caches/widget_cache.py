@@ -15,6 +15,7 @@ from tapewire.caches.cache import (
     Claim,
     Fenced,
     Followed,
+    Item,
     Place,
     Snapshot,
     StoreLostWrites,
@@ -37,6 +38,7 @@ ENTRIES_AT_ONCE: Final = 10
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_gap = msgspec.msgpack.Decoder(Gap).decode
+_decode_number = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw]).decode
 
 
 class Outcome(IntEnum):
@@ -176,6 +178,11 @@ class RedisWidgetCache:
         packed = await self._link.run("LRANGE", WidgetDataCacheKeys(shard).gaps, 0, -1)
         return list(dict.fromkeys(map(_decode_gap, packed)))
 
+    async def items(self, shard: str, feed: str, limit: int | None = None) -> list[Item]:
+        """The newest items of an event feed."""
+        key, first = WidgetDataCacheKeys(shard).of(feed), -limit if limit else 0
+        return [_decode_item(item) for item in await self._link.run("LRANGE", key, first, -1)]
+
 
 class ChangeStreams:
     """One reader of many shards' change streams."""
@@ -226,6 +233,12 @@ class ChangeStreams:
     async def close(self) -> None:
         """Close the connection."""
         await self._link.close()
+
+
+def _decode_item(stored: bytes) -> Item:
+    """An item as ``lua/flush.lua`` stores it: MessagePack ``[sequence, item]``."""
+    sequence, packed = _decode_number(stored)
+    return Item(sequence, bytes(packed))
 
 
 def refuse_reserved(changes: Changes) -> None:
