@@ -52,38 +52,61 @@ class TestRecent:
     def test_a_flush_writes_only_the_chunks_that_changed(self) -> None:
         recent = Recent()
         for number in range(200):
-            recent.add(number)
+            recent.extend([number])
         assert [field for field, _ in recent.drain("AAPL")] == [f"AAPL:{n}" for n in range(4)]
         assert dict(recent.drain("AAPL")) == {}
-        recent.add(200)
+        recent.extend([200])
         assert [field for field, _ in recent.drain("AAPL")] == ["AAPL:3"]
 
     def test_the_ring_of_fields_is_bounded(self) -> None:
         recent, stored = Recent(), dict[str, bytes]()
         for number in range(20_000):
-            recent.add(number)
+            recent.extend([number])
             if number % 97 == 0:
                 stored.update(recent.drain("AAPL"))
         stored.update(recent.drain("AAPL"))
         assert len(stored) == Recent.CHUNKS
         again = Recent.restore(stored.values())
-        assert again.sequences[-Recent.WINDOW :] == list(range(20_000 - Recent.WINDOW, 20_000))
+        assert again.sequences[-Recent.WINDOW :].tolist() == [
+            *range(20_000 - Recent.WINDOW, 20_000)
+        ]
         assert again.newest == 19_999
 
     def test_a_restored_one_continues_in_the_same_fields(self) -> None:
         recent, stored = Recent(), dict[str, bytes]()
         for number in range(2_000):
-            recent.add(number)
+            recent.extend([number])
         stored.update(recent.drain("AAPL"))
         for number in range(2_000, 4_000):
             recent = Recent.restore(stored.values())
-            recent.add(number)
+            recent.extend([number])
             stored.update(recent.drain("AAPL"))
-        assert Recent.restore(stored.values()).sequences[-Recent.WINDOW :] == list(
-            range(4_000 - Recent.WINDOW, 4_000)
-        )
+        again = Recent.restore(stored.values())
+        assert again.sequences[-Recent.WINDOW :].tolist() == [*range(4_000 - Recent.WINDOW, 4_000)]
 
     def test_nothing_stored_is_an_empty_window(self) -> None:
         recent = Recent.restore([])
-        assert recent.sequences == []
+        assert not recent.sequences
         assert recent.newest == -1
+
+    def test_a_window_is_trimmed_near_its_length(self) -> None:
+        recent, longest = Recent(), 0
+        for first in range(0, 50_000, 40):
+            recent.extend(range(first, first + 40))
+            longest = max(longest, len(recent.sequences))
+        assert Recent.WINDOW <= len(recent.sequences) <= longest
+        assert longest * recent.sequences.itemsize <= 10_000
+
+    def test_sequences_that_are_no_small_ints_are_kept_all_the_same(self) -> None:
+        recent = Recent()
+        recent.extend([1.0, 2, 2**70])
+        assert recent.has(1)
+        assert recent.sequences.tolist() == [1, 2, 2**63 - 1]
+
+
+def test_the_largest_size_is_that_of_a_trade_that_counts_for_volume() -> None:
+    first, second = bar_of(100.0, "09:31", 1, VOLUME), bar_of(100.0, "09:31", 2, HIGH_LOW)
+    second.add(trade("AAPL", 100.0, at="09:31", size=700), VOLUME)
+    second.add(trade("AAPL", 100.0, at="09:31", size=900), HIGH_LOW)
+    first.merge(second)
+    assert first.largest == 700

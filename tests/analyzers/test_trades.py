@@ -1,13 +1,16 @@
 """The hot loop: duplicates, order, what is refused, the current second over a restart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pytest
 
-from tapewire.analyzers.bars import Recent
+from tapewire.analyzers.analyzer import Hashes
+from tapewire.analyzers.bars import Bar, Recent
 from tapewire.analyzers.candles import AtomicOhlcEngine
 from tapewire.analyzers.trades import TradeFold
 from tapewire.market.conditions import ConditionTable
+from tapewire.market.sessions import TradingDay
+from tapewire.model.changes import Changes
 from tapewire.model.events import Clock, Trade
 from tests.analyzers.market import Market
 from tests.analyzers.tape import CALENDAR, MONDAY, ODD_LOT, OFFICIAL_CLOSE, clock, gap, ms, trade
@@ -168,13 +171,67 @@ def test_a_gap_shows_the_current_second_again(market: Market) -> None:
 def test_memory_of_sequences_is_bounded_without_a_flush() -> None:
     recent = Recent()
     for second in range(50):
-        for number in range(1_000):
-            recent.add(second * 1_000 + number)
-        recent.end_second(second * 1_000 + 999)
-    assert len(recent.sequences) <= 5 * Recent.WINDOW
-    assert 49_999 in recent
-    assert 50_000 - Recent.WINDOW in recent
-    assert 49_999 - Recent.WINDOW not in recent
+        recent.extend(range(second * 1_000, (second + 1) * 1_000))
+    assert len(recent.sequences) <= Recent.WINDOW + Recent.SPARE + Recent.CHUNK
+    assert recent.has(49_999)
+    assert recent.has(50_000 - Recent.WINDOW)
+    assert not recent.has(49_999 - Recent.WINDOW)
     packed = dict(recent.drain("AAPL"))
     assert len(packed) <= Recent.CHUNKS
-    assert 50_000 - Recent.WINDOW in Recent.restore(packed.values())
+    assert Recent.restore(packed.values()).has(50_000 - Recent.WINDOW)
+
+
+class Seer:
+    """A part that only writes down which trades it is shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, float]] = []
+
+    def see(self, trades: Mapping[str, Sequence[Trade]]) -> None:
+        for symbol, shown in trades.items():
+            self.seen += [(symbol, trade.price) for trade in shown]
+
+    def cut(self, bars: Iterable[Bar], late: Iterable[Bar]) -> None: ...
+    def clock(self, second_ms: int, day: TradingDay) -> None: ...
+    def finish(self) -> None: ...
+    def gap(self, from_ms: int, to_ms: int) -> None: ...
+    def refer(self, references: Iterable[object]) -> None: ...
+    def renew(self) -> None: ...
+    def restore(self, private: Hashes) -> None: ...
+
+    def drain(self, unfinished: Sequence[Bar]) -> Changes:
+        return Changes()
+
+    def hashes(self, second_ms: int, date: str) -> Sequence[str]:
+        return []
+
+
+class TestSingleTrades:
+    def test_each_applied_trade_is_shown_once(self) -> None:
+        seer = Seer()
+        fold = TradeFold(CALENDAR, [seer])
+        fold.apply([trade("AAPL", 1.0, at="09:31:02"), trade("AAPL", 2.0, at="09:31:02")])
+        fold.drain()
+        fold.apply([trade("AAPL", 3.0, at="09:31:02.500"), trade("AAPL", 4.0, at="09:31:03")])
+        fold.apply([clock("09:31:04")])
+        assert seer.seen == [("AAPL", price) for price in (1.0, 2.0, 3.0, 4.0)]
+
+    def test_late_ones_and_those_that_update_nothing_are_shown_refused_ones_not(self) -> None:
+        seer = Seer()
+        TradeFold(CALENDAR, [seer]).apply(
+            [
+                trade("AAPL", 1.0, at="09:31:02", conditions=(OFFICIAL_CLOSE,), sequence=5),
+                trade("AAPL", 2.0, at="09:31:02", sequence=5),
+                trade("IBM", 3.0, at="09:31:01"),
+                trade("IBM", -3.0, at="09:31:02"),
+                clock("09:31:03"),
+            ]
+        )
+        assert seer.seen == [("AAPL", 1.0), ("IBM", 3.0)]
+
+    def test_a_late_trade_with_a_new_sequence_is_known_when_it_comes_again(
+        self, market: Market
+    ) -> None:
+        late = trade("AAPL", 90.0, at="09:31:02", sequence=30)
+        market.show(trade("AAPL", 100.0, at="09:31:10", sequence=9), late, late, clock("09:31:11"))
+        assert market.fold.skipped == {"duplicate": 1}

@@ -115,13 +115,11 @@ def test_the_window_of_sequences_survives_any_flushes_and_restarts(
 ) -> None:
     recent, stored, total = Recent(), dict[str, bytes](), 0
     for burst, restarts in bursts:
-        for number in range(total, total + burst):
-            recent.add(number)
+        recent.extend(range(total, total + burst))
         total += burst
-        recent.end_second(total - 1)
         stored.update(recent.drain("AAPL"))
         if restarts:
             recent = Recent.restore(stored.values())
         wanted = range(max(0, total - Recent.WINDOW), total)
-        assert recent.sequences[-Recent.WINDOW :] == list(wanted)
+        assert recent.sequences[-Recent.WINDOW :].tolist() == list(wanted)
         assert len(stored) <= Recent.CHUNKS

@@ -6,7 +6,8 @@ and merging them is associative: sums add, extremes widen, and first and last pr
 decided by the order key (timestamp, sequence), whatever order the trades arrived in.
 """
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 from typing import Final
 
@@ -27,7 +28,7 @@ class Bar(Struct, array_like=True, gc=False):
     ``(open_t, open_q)`` and ``(close_t, close_q)`` are order keys (ms UTC, sequence);
     ``(last_t, last_q)`` that of the newest trade of any kind. ``official_*`` is the first
     opening print (condition 17 or 25), -1 while there is none. ``seen`` counts trades of
-    any kind, eligible or not.
+    any kind, eligible or not; ``largest`` is the size of the largest that counts for volume.
     """
 
     symbol: str
@@ -49,6 +50,7 @@ class Bar(Struct, array_like=True, gc=False):
     official_t: int = -1
     official_q: int = -1
     seen: int = 0
+    largest: int | float = 0
 
     def add(self, trade: Trade, effects: int) -> None:
         """Put one trade in, wherever in the order it belongs."""
@@ -59,8 +61,11 @@ class Bar(Struct, array_like=True, gc=False):
         if q > self.last_q:
             self.last_q = q
         if effects & VOLUME:
-            self.volume += trade.size
-            self.notional += notional(price, trade.size)
+            size = trade.size
+            self.volume += size
+            if size > self.largest:
+                self.largest = size
+            self.notional += notional(price, size)
             self.trades += 1
         if effects & HIGH_LOW:
             self._widen(price, price)
@@ -76,6 +81,7 @@ class Bar(Struct, array_like=True, gc=False):
         self.volume += other.volume
         self.notional += other.notional
         self.trades += other.trades
+        self.largest = max(self.largest, other.largest)
         self._widen(other.high, other.low)
         if other.close_t >= 0:
             self._begin(other.open, other.open_t, other.open_q)
@@ -120,14 +126,16 @@ def notional(price: float, size: float) -> int | float:
 class Recent:
     """A symbol's last trade sequences: the window in which a repeated one is a duplicate.
 
-    Holds at least the last 1,024 (components.md 4). Packed in chunks so that a flush
-    writes only what was added: field ``{symbol}:{chunk % CHUNKS}``, value (total before
+    Holds at least the last 1,024 (components.md 4) in 8 bytes each. Packed in chunks so that a
+    flush writes only what was added: field ``{symbol}:{chunk % CHUNKS}``, value (total before
     the chunk, sequences).
     """
 
     WINDOW: Final = 1024
     CHUNK: Final = 64
     CHUNKS: Final = WINDOW // CHUNK + 1
+    SPARE: Final = 2 * CHUNK
+    """Sequences beyond the window that may stay before they are trimmed."""
 
     __slots__ = ("base", "flushed", "newest", "sequences")
 
@@ -135,25 +143,28 @@ class Recent:
         self.base = 0  # sequences trimmed off the front; a multiple of CHUNK
         self.flushed = 0
         self.newest = -1
-        self.sequences: list[int] = []
+        self.sequences: array[int] = array("q")
 
-    def add(self, sequence: int) -> None:
-        """Remember a sequence."""
-        self.sequences.append(sequence)
-        if sequence > self.newest:
-            self.newest = sequence
-
-    def __contains__(self, sequence: object) -> bool:
-        return sequence in self.sequences[-self.WINDOW :]
-
-    def end_second(self, newest: int) -> None:
-        """Note the newest sequence; forget whole chunks that the window has left behind."""
-        if newest > self.newest:
-            self.newest = newest
-        if len(self.sequences) > 4 * self.WINDOW:
-            spare = (len(self.sequences) - self.WINDOW) // self.CHUNK * self.CHUNK
+    def extend(self, sequences: Sequence[int | float]) -> None:
+        """Remember sequences, oldest first; forget chunks that the window has left behind."""
+        try:
+            added: array[int] = array("q", sequences)  # type: ignore[arg-type]  # ints, as a rule
+        except (TypeError, OverflowError):
+            added = array("q", [min(int(q), _LARGEST) for q in sequences])
+        self.sequences.extend(added)
+        spare = (len(self.sequences) - self.WINDOW) // self.CHUNK * self.CHUNK
+        if spare > self.SPARE:
             del self.sequences[:spare]
             self.base += spare
+
+    def has(self, sequence: int, within: int = WINDOW) -> bool:
+        """Whether a sequence is among the last ``within``."""
+        return within > 0 and sequence in self.sequences[-within:]
+
+    def note(self, newest: int) -> None:
+        """The symbol's sequences have come to ``newest``."""
+        if newest > self.newest:
+            self.newest = newest
 
     def drain(self, symbol: str) -> Iterator[tuple[str, bytes]]:
         """Fields and values of the chunks that changed since the last drain."""
@@ -165,7 +176,7 @@ class Recent:
         for first in range(max(start, self.base), total, self.CHUNK):
             at = first - self.base
             field = f"{symbol}:{first // self.CHUNK % self.CHUNKS}"
-            yield field, _encode((first, self.sequences[at : at + self.CHUNK]))
+            yield field, _encode((first, self.sequences[at : at + self.CHUNK].tolist()))
         self.flushed = total
 
     def renew(self) -> None:
@@ -176,15 +187,25 @@ class Recent:
     def restore(cls, chunks: Iterable[bytes]) -> "Recent":
         """Read the chunks of one symbol back, in any order."""
         recent = cls()
-        ordered = sorted(_decode_chunk(chunk) for chunk in chunks)
-        if ordered:
-            recent.base = ordered[0][0]
-        for _, sequences in ordered:
+        for first, sequences in _contiguous(map(_decode_chunk, chunks)):
+            if not recent.sequences:
+                recent.base = first
             recent.sequences.extend(sequences)
         recent.flushed = recent.base + len(recent.sequences)
         recent.newest = max(recent.sequences, default=-1)
         return recent
 
 
+def _contiguous(chunks: Iterable[tuple[int, list[int]]]) -> list[tuple[int, list[int]]]:
+    """The newest chunks up to the first hole: one that was trimmed unwritten leaves an old part."""
+    whole: list[tuple[int, list[int]]] = []
+    for first, sequences in sorted(chunks, reverse=True):
+        if whole and first + len(sequences) != whole[-1][0]:
+            break
+        whole.append((first, sequences))
+    return whole[::-1]
+
+
+_LARGEST: Final = 2**63 - 1
 _encode = msgpack.Encoder().encode
 _decode_chunk = msgpack.Decoder(tuple[int, list[int]]).decode

@@ -4,13 +4,14 @@ Decision 2 of the architecture: a trade touches one bar; quote records, boards a
 candles are parts that take finished bars at a cut and are drained together.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import Bar
 from tapewire.market.sessions import TradingDay
 from tapewire.model.changes import Changes
+from tapewire.model.events import Trade
 from tapewire.model.rows import Reference
 
 
@@ -51,3 +52,15 @@ class Part(Protocol):
 
     def restore(self, private: Hashes) -> None:
         """Continue from the private state; ``clock`` follows."""
+
+
+@runtime_checkable
+class SeesTrades(Protocol):
+    """A part that looks at single trades too."""
+
+    def see(self, trades: Mapping[str, Sequence[Trade]]) -> None:
+        """Take every applied trade once, late ones included, by symbol in order of arrival.
+
+        Comes before each drain and before the cut that ends the trades' second; what comes with
+        a drain is flushed with it. The lists belong to the caller, who empties them.
+        """

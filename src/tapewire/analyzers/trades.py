@@ -2,7 +2,9 @@
 
 A trade that is in order for its symbol (its time not before, its sequence above the
 symbol's last) takes the short way; the first of a second, late ones, duplicates and
-those out of order take the long one. Both give the same bars.
+those out of order take the long one. Both give the same bars, and keep the trades that were
+applied until a drain or the second's end: only then are their sequences put away and the
+parts that look at single trades shown them.
 """
 
 from collections import Counter
@@ -12,7 +14,7 @@ from msgspec import msgpack
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import SECOND_MS, Bar, Recent
-from tapewire.analyzers.part import Part
+from tapewire.analyzers.part import Part, SeesTrades
 from tapewire.analyzers.shard_clock import LATENESS_MS, ShardClock, read_standing
 from tapewire.market.conditions import ALL, ConditionTable
 from tapewire.market.sessions import SessionCalendar
@@ -47,8 +49,11 @@ class TradeFold:
         self._conditions = conditions or ConditionTable.named("massive")
         self._effects = self._conditions.extended
         self._name = name
-        self._current: dict[str, tuple[Bar, Callable[[int], None]]] = {}
+        self._current: dict[str, tuple[Bar, Callable[[Trade], None]]] = {}
+        self._kept: dict[str, list[Trade]] = {}
         self._recent: dict[str, Recent] = {}
+        self._unsaved: set[str] = set()
+        self._seeing = [part for part in parts if isinstance(part, SeesTrades)]
         self._late: list[Bar] = []
         self._drained: dict[str, int] = {}
         self._standing_changed = False
@@ -86,14 +91,14 @@ class TradeFold:
             if entry is None:
                 self._irregular(trade)
                 continue
-            bar, remember = entry
+            bar, keep = entry
             q = trade.sequence
             if q <= bar.last_q or t < bar.last_t:
                 self._irregular(trade)
                 continue
             bits = effects[trade.conditions]
             if bits != ALL:
-                self._add(bar, remember, trade, bits)
+                self._add(bar, keep, trade, bits)
                 continue
             price = trade.price
             if price < bar.low:
@@ -103,11 +108,13 @@ class TradeFold:
                 bar.low = price
             if price > bar.high:
                 bar.high = price
-            remember(q)  # type: ignore[arg-type]
+            keep(trade)
             size = trade.size
             bar.seen += 1
             bar.trades += 1
             bar.volume += size
+            if size > bar.largest:
+                bar.largest = size
             bar.notional += int(price * NOTIONAL_SCALE + 0.5) * size
             bar.close = price
             bar.close_t = bar.last_t = t  # type: ignore[assignment]
@@ -115,35 +122,35 @@ class TradeFold:
             if bar.open_t < 0:
                 bar.open, bar.open_t, bar.open_q = price, t, q  # type: ignore[assignment]
 
-    def _add(self, bar: Bar, remember: Callable[[int], None], trade: Trade, effects: int) -> None:
+    def _add(self, bar: Bar, keep: Callable[[Trade], None], trade: Trade, effects: int) -> None:
         if trade.price <= 0:
             self.skipped["bad_price"] += 1
             return
-        remember(int(trade.sequence))
+        keep(trade)
         bar.add(trade, effects)
 
     def _irregular(self, trade: Trade) -> None:
-        t, q = int(trade.timestamp_ms), int(trade.sequence)
+        symbol, t, q = trade.symbol, int(trade.timestamp_ms), int(trade.sequence)
         reason = self._objection(trade, t)
         if reason:
             self.skipped[reason] += 1
             return
-        recent = self._recent.get(trade.symbol)
+        recent = self._recent.get(symbol)
         if recent is None:
-            recent = self._recent[trade.symbol] = Recent()
-        entry = self._current.get(trade.symbol)
-        newest = entry[0].last_q if entry else recent.newest
-        if 0 < q <= newest and q in recent:
+            recent = self._recent[symbol] = Recent()
+        entry, kept = self._current.get(symbol), self._kept.setdefault(symbol, [])
+        newest = max(recent.newest, entry[0].last_q) if entry else recent.newest
+        if 0 < q <= newest and _is_repeated(q, kept, recent):
             self.skipped["duplicate"] += 1
             return
-        if q > 0:
-            recent.add(q)
+        kept.append(trade)
+        recent.note(q)
         if t < self._clock.second_ms:
             self._add_late(trade, t)
             return
         if entry is None:
-            bar = Bar(trade.symbol, self._clock.second_ms, last_q=newest)
-            self._current[trade.symbol] = entry = (bar, recent.sequences.append)
+            bar = Bar(symbol, self._clock.second_ms, last_q=newest)
+            self._current[symbol] = entry = (bar, kept.append)
         entry[0].add(trade, self._effects[trade.conditions])
 
     def _objection(self, trade: Trade, t: int) -> str | None:
@@ -176,18 +183,33 @@ class TradeFold:
         if not self._clock.covers(timestamp_ms):
             self.skipped["bad_timestamp"] += 1
             return False
+        self._settle()
         bars = []
         for bar, _ in self._current.values():
-            self._recent[bar.symbol].end_second(bar.last_q)
+            self._recent[bar.symbol].note(bar.last_q)
             if bar.touched:
                 bars.append(bar)
         turned = self._clock.cut(timestamp_ms, bars, self._late)
-        self._current, self._late, self._drained = {}, [], {}
+        self._current, self._kept, self._late, self._drained = {}, {}, [], {}
         self._standing_changed = True
         self._choose_effects()
         if turned:
-            self._recent = {}
+            self._recent, self._unsaved = {}, set()
         return True
+
+    def _settle(self) -> None:
+        """Put the sequences of the kept trades away; show the trades to who wants to see them."""
+        kept = {symbol: trades for symbol, trades in self._kept.items() if trades}
+        if not kept:
+            return
+        recent = self._recent
+        for symbol, trades in kept.items():
+            recent[symbol].extend([trade.sequence for trade in trades])
+        self._unsaved.update(kept)
+        for part in self._seeing:
+            part.see(kept)
+        for trades in kept.values():
+            trades.clear()
 
     def _choose_effects(self) -> None:
         day, second_ms = self._clock.day, self._clock.second_ms
@@ -201,6 +223,7 @@ class TradeFold:
 
     def drain(self) -> Changes:
         """Changes of every part, and the private state of the current second."""
+        self._settle()
         drained = self._drained
         unfinished = [
             bar for symbol, (bar, _) in self._current.items() if bar.seen != drained.get(symbol)
@@ -217,8 +240,9 @@ class TradeFold:
 
     def _drain_recent(self, changes: Changes) -> None:
         fields: dict[str, bytes] = {}
-        for symbol, recent in self._recent.items():
-            fields.update(recent.drain(symbol))
+        for symbol in self._unsaved:
+            fields.update(self._recent[symbol].drain(symbol))
+        self._unsaved = set()
         if fields and self._clock.day is not None:
             changes.private[self._recent_hash(self._clock.day.date)] = fields
 
@@ -230,6 +254,7 @@ class TradeFold:
         self._clock.renew()
         self._drained = {}
         self._standing_changed = self._clock.second_ms >= 0
+        self._unsaved = set(self._recent)
         for recent in self._recent.values():
             recent.renew()
 
@@ -266,9 +291,17 @@ class TradeFold:
     def _restore_bar(self, bar: Bar) -> None:
         if bar.start_ms != self._clock.second_ms:
             return  # an earlier second's; the parts have it
-        recent = self._recent.setdefault(bar.symbol, Recent())
-        self._current[bar.symbol] = (bar, recent.sequences.append)
+        self._recent.setdefault(bar.symbol, Recent()).note(bar.last_q)
+        self._current[bar.symbol] = (bar, self._kept.setdefault(bar.symbol, []).append)
         self._drained[bar.symbol] = bar.seen
+
+
+def _is_repeated(sequence: int, kept: Sequence[Trade], recent: Recent) -> bool:
+    """Whether a sequence is among a symbol's last 1,024, of which the newest are still kept."""
+    newest = kept[-Recent.WINDOW :]
+    if any(trade.sequence == sequence for trade in newest):
+        return True
+    return recent.has(sequence, Recent.WINDOW - len(newest))
 
 
 _encode = msgpack.Encoder().encode
