@@ -18,9 +18,12 @@ from tapewire.model.rows import (
     DailyRange,
     HaltEvent,
     HaltState,
+    LargestPrint,
     QuoteRecord,
     RangeAlert,
     Reference,
+    Sale,
+    TopTrade,
 )
 from tests.caches.redis_page import PAGE, scripts, table
 
@@ -28,7 +31,7 @@ STRUCTS: Final[dict[str, type[Struct]]] = {
     struct.__name__: struct
     for struct in (
         *(QuoteRecord, Candle, DailyRange, RangeAlert, HaltState, HaltEvent, Reference),
-        *(Position, Published, BoardChange, Gap),
+        *(TopTrade, LargestPrint, Sale, Position, Published, BoardChange, Gap),
     )
 }
 

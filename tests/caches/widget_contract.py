@@ -17,6 +17,7 @@ from tapewire.caches.cache import (
 from tapewire.caches.keys import WidgetDataCacheBounds as Bounds
 from tapewire.model.changes import BoardChange, Changes
 from tapewire.model.events import Gap
+from tapewire.model.feeds import MAX_ITEMS, max_items
 
 SHARD = "trades.0"
 DAY_MS = 86_400_000
@@ -204,16 +205,25 @@ class WidgetCacheContract:
 
     async def test_items_are_numbered_per_feed_and_bounded(self, cache: WidgetCache) -> None:
         place = (await cache.claim(SHARD)).place
-        items = [msgspec.msgpack.encode(number) for number in range(Bounds.ITEMS)]
+        items = [msgspec.msgpack.encode(number) for number in range(MAX_ITEMS)]
         place = await cache.flush(SHARD, place, {}, Changes(items={"halts": items}))
         place = await cache.flush(
             SHARD, place, {}, Changes(items={"halts": [b"\x07", b"\x08"], "other": [b"\x01"]})
         )
         kept = await self.stored_items(cache, "halts")
-        assert len(kept) == Bounds.ITEMS
+        assert len(kept) == MAX_ITEMS
         assert kept[0] == (3, 2)
-        assert kept[-2:] == [(Bounds.ITEMS + 1, 7), (Bounds.ITEMS + 2, 8)]
+        assert kept[-2:] == [(MAX_ITEMS + 1, 7), (MAX_ITEMS + 2, 8)]
         assert await self.stored_items(cache, "other") == [(1, 1)]
+
+    async def test_a_feed_is_bounded_by_its_line_in_the_table(self, cache: WidgetCache) -> None:
+        bound = max_items("trades:AAPL")
+        place = (await cache.claim(SHARD)).place
+        items = [msgspec.msgpack.encode(number) for number in range(bound + 5)]
+        await cache.flush(SHARD, place, {}, Changes(items={"trades:AAPL": items, "halts": items}))
+        kept = await self.stored_items(cache, "trades:AAPL")
+        assert (len(kept), kept[0]) == (bound, (6, 5))
+        assert len(await self.stored_items(cache, "halts")) == bound + 5
 
     async def test_gaps_are_bounded(self, cache: WidgetCache) -> None:
         place = (await cache.claim(SHARD)).place

@@ -11,7 +11,14 @@ from tapewire.caches.registry import RedisRegistry
 from tapewire.caches.replay_mark import erase_and_mark
 from tapewire.caches.widget_cache import RedisWidgetCache
 from tapewire.model.changes import BoardChange, Changes
-from tapewire.model.feeds import BOARDS, board_set, halt_hash, range_hash
+from tapewire.model.feeds import (
+    BOARDS,
+    board_set,
+    halt_hash,
+    prints_hash,
+    range_hash,
+    top_trades_hash,
+)
 from tapewire.runtime.registry import RegistryError, Reply
 from tests.caches.redis_page import KeyRow, key_rows
 from tests.caches.reference_contract import DATE, row
@@ -35,6 +42,8 @@ async def fill_wdc(url: str) -> None:
     changes.boards = {board_set(name, MONDAY): BoardChange({"AIG": 1.0}) for name in BOARDS}
     changes.private["minutes:1381152600000"] = {"AIG": b"1"}
     changes.rows[range_hash(MONDAY)] = changes.rows[halt_hash(MONDAY)] = {"AIG": b"\x01"}
+    changes.rows[top_trades_hash(MONDAY)] = {"1m:volume": b"\x90"}
+    changes.rows[prints_hash(MONDAY)] = {"prints": b"\x90"}
     changes.items["halts"] = [b"\x01"]
     place = (await cache.claim("trades.0")).place
     place = await cache.flush("trades.0", place, {"mdl-1": b"\x93\x01\x02\x00"}, changes)

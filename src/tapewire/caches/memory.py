@@ -24,6 +24,7 @@ from tapewire.caches.lives import touched
 from tapewire.caches.widget_cache import Outcome, judge, refuse_reserved
 from tapewire.model.changes import Changes, decode_published, encode_published
 from tapewire.model.events import Gap
+from tapewire.model.feeds import max_items
 
 V = TypeVar("V")
 
@@ -59,7 +60,7 @@ class MemoryShard(Struct):
             self._append(name, items)
 
     def _append(self, name: str, items: Iterable[bytes]) -> None:
-        kept = self.items.setdefault(name, deque(maxlen=Bounds.ITEMS))
+        kept = self.items.setdefault(name, deque(maxlen=max_items(name)))
         for item in items:
             self.sequences[name] = self.sequences.get(name, 0) + 1
             kept.append((self.sequences[name], item))

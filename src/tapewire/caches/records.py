@@ -13,8 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from tapewire.caches.cache import WidgetCache
-from tapewire.caches.keys import WidgetDataCacheBounds
-from tapewire.model.feeds import Feed, Kind
+from tapewire.model.feeds import MAX_ITEMS, Feed, Kind
 
 TIMES: Final = ("timestamp_ms", "end_timestamp")
 """Fields that an item's time is read from; the first that there is counts."""
@@ -46,9 +45,7 @@ class RecordReader:
         decode = decoder(_row_of(feed)).decode
         return {name: decode(newest[name][1]) for name in sorted(newest)}
 
-    async def items(
-        self, feed: Feed, limit: int = WidgetDataCacheBounds.ITEMS
-    ) -> dict[str, list[Struct]]:
+    async def items(self, feed: Feed, limit: int = MAX_ITEMS) -> dict[str, list[Struct]]:
         """List name -> its newest items of all shards, by (time, symbol, number), oldest first.
 
         Each shard keeps its newest 10,000, so the newest 10,000 of all are among them.

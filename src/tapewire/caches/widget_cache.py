@@ -29,6 +29,7 @@ from tapewire.caches.keys import WidgetDataCacheKeys, WidgetDataCacheTTL
 from tapewire.caches.lives import Lives
 from tapewire.model.changes import Changes, decode_published, encode_published
 from tapewire.model.events import Gap
+from tapewire.model.feeds import max_items
 
 BLOCK_S: Final = 1.0
 """How long one XREAD waits before a follower looks at the places themselves."""
@@ -124,7 +125,7 @@ class RedisWidgetCache:
             self._now_ms(),
             Bounds.CHANGES,
             Bounds.GAPS,
-            Bounds.ITEMS,
+            _encode({name: max_items(name) for name in changes.items}),
         )
 
     async def fetch(self, shard: str, hashes: Wanted) -> dict[str, dict[str, bytes]]:

@@ -8,9 +8,12 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from tapewire.model.rows import DailyRange, HaltEvent, HaltState, RangeAlert
+from tapewire.model.rows import DailyRange, HaltEvent, HaltState, RangeAlert, Sale
 
 DAY_S = 86_400
+
+MAX_ITEMS = 10_000
+"""Items that an event feed keeps where its line in the table says nothing."""
 
 
 class Kind(StrEnum):
@@ -27,6 +30,7 @@ class Feed(Struct, frozen=True):
     ``row`` is what its rows or items are, where every reader may treat them alike: a state
     feed's rows then lie in hashes ``<family>:<date>`` with ``key`` as field; an event feed's
     items in a list of the feed's own name, each with a time (``timestamp_ms``) to order by.
+    ``max_items``: how many of an event feed's items are kept, the newest.
     """
 
     pattern: str
@@ -36,6 +40,7 @@ class Feed(Struct, frozen=True):
     ttl_s: int
     readers: str = "viewer"
     row: type[Struct] | None = None
+    max_items: int = MAX_ITEMS
 
 
 FEEDS: tuple[Feed, ...] = (
@@ -57,6 +62,14 @@ FEEDS: tuple[Feed, ...] = (
     ),
     Feed("halt_state:{symbol}", Kind.STATE, "symbol", "halt_state", 4 * DAY_S, row=HaltState),
     Feed("halts", Kind.EVENT, "symbol", "halts", 4 * DAY_S, row=HaltEvent),
+    Feed("top_trades:{window}:{metric}", Kind.STATE, "symbol", "top_trades", 4 * DAY_S),
+    Feed("largest_prints", Kind.STATE, "rank", "largest_prints", 4 * DAY_S),
+    Feed(
+        "trades:{symbol}",
+        *(Kind.EVENT, "symbol", "trades", 4 * DAY_S),
+        row=Sale,
+        max_items=1_000,
+    ),
 )
 
 OWN_FEEDS: tuple[Feed, ...] = (Feed("system:status", Kind.STATE, "id", "status", 0),)
@@ -107,6 +120,13 @@ def ttl_s(name: str) -> int:
     return feed.ttl_s if feed else PRIVATE_TTL_S
 
 
+def max_items(name: str) -> int:
+    """How many items of an event feed are kept, from its name."""
+    family = name.partition(":")[0]
+    feed = _BY_FAMILY.get(family) or _DECLARED.get(family)
+    return feed.max_items if feed else MAX_ITEMS
+
+
 def quote_hash(date: str) -> str:
     """Hash of all quote records of a shard on a trading date; field = symbol."""
     return f"quote:{date}"
@@ -132,5 +152,31 @@ def halt_hash(date: str) -> str:
     return f"halt_state:{date}"
 
 
+def top_trades_hash(date: str) -> str:
+    """Hash of a shard's rankings of top trades; field = ``{window}:{metric}``, see AS_OF."""
+    return f"top_trades:{date}"
+
+
+def prints_hash(date: str) -> str:
+    """Hash with one field, ``prints``: a shard's largest single trades of a trading date."""
+    return f"largest_prints:{date}"
+
+
+def tape_feed(symbol: str) -> str:
+    """The event feed of one symbol's time and sales."""
+    return f"trades:{symbol}"
+
+
 BOARDS = ("top_gainers", "top_gappers", "top_volume")
 BOARD_SIZE = 500
+
+WINDOWS_S = {"1m": 60, "5m": 300, "15m": 900, "1h": 3_600, "1d": DAY_S}
+"""Windows of top trades in whole seconds of event time."""
+
+METRICS = ("trades", "volume", "value", "acceleration")
+"""What top trades are ranked by; each is a field of ``TopTrade``."""
+
+TOP_TRADES = 50
+LARGEST_PRINTS = 100
+AS_OF = "as_of"
+"""Field beside the rankings: the end of their windows, ms UTC, as packed int."""

@@ -218,9 +218,56 @@ class HaltEvent(Struct, array_like=True, gc=False):
     timestamp_ms: int
 
 
+class TopTrade(Struct, array_like=True, gc=False):
+    """A line of a ranking of top trades: what one symbol traded in one window.
+
+    Trades that count for volume only. ``value`` is the sum of price x size; ``largest_size``
+    that of the largest single trade; ``acceleration`` the number of trades over that of the
+    window of the same length before, None when nothing traded in it.
+    """
+
+    rank: int
+    symbol: str
+    trades: int
+    volume: int | float
+    value: float
+    vwap: float | None
+    average_size: float
+    largest_size: int | float
+    acceleration: float | None
+
+
+class LargestPrint(Struct, array_like=True, gc=False):
+    """One of the trading day's largest single trades by ``value`` (price x size)."""
+
+    rank: int
+    symbol: str
+    value: float
+    size: int | float
+    price: float
+    timestamp_ms: int
+    conditions: tuple[int, ...]
+    exchange: int
+    sequence: int
+
+
+class Sale(Struct, array_like=True, gc=False):
+    """A line of a symbol's time and sales: one trade, whatever it counts for."""
+
+    timestamp_ms: int
+    price: float
+    size: int | float
+    conditions: tuple[int, ...]
+    exchange: int
+    sequence: int
+
+
 encode_row = msgspec.msgpack.Encoder().encode
 decode_quote = msgspec.msgpack.Decoder(QuoteRecord).decode
 decode_candle = msgspec.msgpack.Decoder(Candle).decode
+decode_top_trades = msgspec.msgpack.Decoder(list[TopTrade]).decode
+decode_prints = msgspec.msgpack.Decoder(list[LargestPrint]).decode
+decode_sale = msgspec.msgpack.Decoder(Sale).decode
 decode_range = msgspec.msgpack.Decoder(DailyRange).decode
 decode_range_alert = msgspec.msgpack.Decoder(RangeAlert).decode
 decode_halt_state = msgspec.msgpack.Decoder(HaltState).decode

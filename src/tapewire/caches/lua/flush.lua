@@ -4,7 +4,8 @@
 --       4 change stream entry: MessagePack [rows, removed, boards, items, gaps],
 --       5 private hashes, 6 positions (both MessagePack maps),
 --       7 names and TTLs in seconds to set (MessagePack map), 8 unix time in ms,
---       9 stream length, 10 gaps kept, 11 items kept
+--       9 stream length, 10 gaps kept,
+--       11 items kept of each event feed of this flush (MessagePack map)
 -- Returns {outcome, place found}; outcomes: 0 written, 1 already written (the answer was
 -- lost), 2 fenced by a newer owner, 3 the store lost writes.
 -- Everything is compared before anything is written, since Lua does not roll back; the
@@ -115,6 +116,8 @@ local function change_boards(boards)
 end
 
 -- An item is stored as MessagePack [sequence, item]: 0x92, 0xcf, eight bytes, the item.
+local kept = cmsgpack.unpack(ARGV[11])
+
 local function add_items(p)
   local feeds, name, items, item
   feeds, p = count(p)
@@ -127,7 +130,7 @@ local function add_items(p)
       sequence = sequence + 1
       call('RPUSH', prefix .. name, '\146\207' .. struct.pack('>I8', sequence) .. item)
     end
-    call('LTRIM', prefix .. name, -tonumber(ARGV[11]), -1)
+    call('LTRIM', prefix .. name, -kept[name], -1)
   end
   return p
 end
