@@ -1,6 +1,7 @@
 """Event time of a shard: seconds, cuts, day turns, and the ranges of losses that are kept."""
 
 from tapewire.analyzers.shard_clock import ShardClock, read_standing
+from tapewire.market.sessions import Session, SessionCalendar
 from tests.analyzers.tape import CALENDAR, MONDAY, gap, ms
 
 
@@ -64,3 +65,17 @@ def test_a_standing_survives_packing() -> None:
 
 def test_a_shard_that_nobody_folded_has_no_standing() -> None:
     assert read_standing(None) is None
+
+
+def test_a_correction_moves_the_boundaries_of_the_day_that_we_are_in() -> None:
+    calendar = SessionCalendar.load("XNYS")
+    clock = ShardClock(calendar, [])
+    clock.stand(ms("10:00:00"))
+    day = calendar.day(MONDAY)
+    close_ms = ms("13:00:00")
+    calendar.correct(MONDAY, close_ms=close_ms)
+    assert clock.stand(ms("10:00:01")) is False
+    assert clock.day is not None
+    assert (clock.day.close_ms, clock.day.next_turn_ms) == (close_ms, day.next_turn_ms)
+    assert clock.day.session_at(ms("14:00:00")) is Session.POST
+    assert clock.stand(day.next_turn_ms) is True

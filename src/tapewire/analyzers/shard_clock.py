@@ -44,6 +44,7 @@ class ShardClock:
         self.day: TradingDay | None = None
         self.gaps: list[tuple[int, int]] = []
         self._boundary_ms = -1
+        self._revision = calendar.revision
         self._ended = Changes()
 
     def covers(self, timestamp_ms: int) -> bool:
@@ -61,6 +62,8 @@ class ShardClock:
 
     def stand(self, second_ms: int) -> bool:
         """Move to a second without ending one; True when a new trading day has begun."""
+        if self._revision != self._calendar.revision:
+            self._correct()
         began = self.day
         if began is None:
             self._enter(self._calendar.day_at(second_ms), second_ms)
@@ -72,6 +75,12 @@ class ShardClock:
         for part in self.parts:
             part.clock(second_ms, day)
         return day is not began
+
+    def _correct(self) -> None:
+        """Ask again for the day that we are in: its hours were corrected, perhaps."""
+        self._revision = self._calendar.revision
+        if self.day is not None:
+            self._enter(self._calendar.day(self.day.date), self.second_ms)
 
     def _enter(self, day: TradingDay, now_ms: int) -> TradingDay:
         self.day = day

@@ -125,6 +125,7 @@ class SessionCalendar:
     bound the covered times, ``[first_ms, end_ms)``; a time outside raises `CalendarRangeError`,
     so a caller with untrusted times compares with these first. ``first`` and ``last`` are the
     covered dates, ``confirmed`` the last one that is announced and not only expected.
+    ``revision`` counts corrections: whoever keeps a day asks for it again when it has grown.
     """
 
     def __init__(self, exchange: str, hours: Hours) -> None:
@@ -137,6 +138,7 @@ class SessionCalendar:
         self._offsets = list(hours.utc_offsets.values())
         self._turn_minutes = _minutes(hours.turn)
         self._days: dict[int, TradingDay] = {}
+        self.revision = 0
         self.first_ms = self._at(self._first, hours.turn)
         self.end_ms = self._at(self._last + 1, hours.turn)
         self._latest = self._day(self._first)
@@ -220,6 +222,7 @@ class SessionCalendar:
         day = self._session_day(ordinal, given) if is_session else self._closed_day(ordinal)
         self._days[ordinal] = day
         self._latest = day
+        self.revision += 1
         return day
 
     def _find(self, timestamp_ms: int) -> TradingDay:
