@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from tapewire.cli import compose
-from tapewire.cli.compose import Wiring
+from tapewire.cli.wiring import Wiring, parse_streams, shards_of, topics_of
 from tapewire.model.streams import Shard, Stream
 from tapewire.queues.memory import MemoryBroker, MemoryQueue
 from tapewire.runtime.service import DependencyMissing, UsageError
@@ -19,15 +19,15 @@ def settings(**given: Any) -> Settings:
 
 
 def test_the_streams_are_those_that_are_subscribed() -> None:
-    assert compose.parse_streams(None, settings()) == (Stream.TRADES, Stream.AGGREGATE)
+    assert parse_streams(None, settings()) == (Stream.TRADES, Stream.AGGREGATE)
     subscribed = settings(massive_subscriptions="AM.*,LULD.*,Q.AIG")
-    assert compose.parse_streams(None, subscribed) == (
+    assert parse_streams(None, subscribed) == (
         Stream.AGGREGATE, Stream.HALTS, Stream.QUOTES,
     )  # fmt: skip
 
 
 def test_streams_may_be_named() -> None:
-    assert compose.parse_streams("quotes, trades,quotes", settings()) == (
+    assert parse_streams("quotes, trades,quotes", settings()) == (
         Stream.QUOTES, Stream.TRADES,
     )  # fmt: skip
 
@@ -35,17 +35,17 @@ def test_streams_may_be_named() -> None:
 @pytest.mark.parametrize("text", ["trade", "trades,ticks", "unknown", "", ","])
 def test_a_stream_that_does_not_exist_names_those_that_do(text: str) -> None:
     with pytest.raises(UsageError, match="trades, aggregate, quotes, halts"):
-        compose.parse_streams(text, settings())
+        parse_streams(text, settings())
 
 
 def test_a_named_stream_is_fed_by_its_own_subscriptions_else_by_everything() -> None:
     narrow = settings(massive_subscriptions="T.AIG,T.BAC,A.*")
-    assert compose.topics_of(narrow, (Stream.TRADES, Stream.QUOTES)) == ("T.AIG", "T.BAC", "Q.*")
+    assert topics_of(narrow, (Stream.TRADES, Stream.QUOTES)) == ("T.AIG", "T.BAC", "Q.*")
 
 
 def test_every_stream_has_the_deployments_shards() -> None:
     sharded = settings(tapewire_shards=2)
-    assert compose.shards_of(sharded, (Stream.TRADES, Stream.HALTS)) == [
+    assert shards_of(sharded, (Stream.TRADES, Stream.HALTS)) == [
         Shard(Stream.TRADES, 0), Shard(Stream.TRADES, 1),
         Shard(Stream.HALTS, 0), Shard(Stream.HALTS, 1),
     ]  # fmt: skip

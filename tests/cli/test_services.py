@@ -8,8 +8,9 @@ import pytest
 
 from tapewire.caches.registry import RedisRegistry
 from tapewire.cli.composed import Alongside, Composed
+from tapewire.cli.data_parts import homes_up
 from tapewire.cli.known_references import KnownReferences
-from tapewire.cli.services import Plan, homes_up
+from tapewire.cli.services import Plan
 from tapewire.model.rows import Reference
 from tapewire.runtime.registry import MemoryRegistry
 from tapewire.runtime.service import Report, Service, State, UsageError

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from tapewire import __version__
-from tapewire.runtime.health import HealthServer, HttpAddress, metrics
+from tapewire.runtime.health import HttpAddress, metrics
+from tapewire.runtime.health_server import HealthServer
 from tapewire.runtime.service import DependencyMissing, Report, State
 
 Get = Callable[[str], "aiohttp.client._RequestContextManager"]

@@ -9,7 +9,7 @@ import typer
 from tapewire.cli.options import Json
 
 if TYPE_CHECKING:
-    from tapewire.cli.compose import Wiring
+    from tapewire.cli.wiring import Wiring
     from tapewire.providers.capture import CaptureWriter
     from tapewire.runtime.settings import Settings
 
@@ -66,7 +66,7 @@ def open_capture(
     path: Path, settings: "Settings", wiring: "Wiring", stack: AsyncExitStack
 ) -> "CaptureWriter":
     """A new capture file that closes with ``stack``; UsageError when there is one already."""
-    from tapewire.cli.compose import topics_of
+    from tapewire.cli.wiring import topics_of
     from tapewire.providers.capture import CaptureWriter, Header
     from tapewire.runtime.service import UsageError
 

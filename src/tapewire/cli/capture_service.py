@@ -11,10 +11,12 @@ from tapewire.caches.connection import Link
 from tapewire.caches.lease import RedisLease
 from tapewire.cli import compose
 from tapewire.cli.capture import open_capture
+from tapewire.cli.clock import wall_ms
 from tapewire.cli.composed import Alongside, Composed
+from tapewire.cli.data_parts import LEASE_TTL_S, holder
 from tapewire.cli.errors import say
 from tapewire.cli.output import Column, Printer, Style
-from tapewire.cli.services import LEASE_TTL_S, holder
+from tapewire.cli.wiring import Wiring, parse_streams
 from tapewire.providers.capture import SUFFIX
 from tapewire.queues.arguments import QueueLayout
 from tapewire.queues.memory import MemoryBroker, MemoryQueue
@@ -45,7 +47,7 @@ def run_capture(
     async def make(stack: AsyncExitStack, alongside: Alongside) -> Service:
         return await _make(settings, path, seconds, summary, stack, alongside)
 
-    service = Composed("capture", "0", compose.wall_ms(), make)
+    service = Composed("capture", "0", wall_ms(), make)
     deadlines = Deadlines.within(settings.tapewire_drain_s)
     code = run_service(service, deadlines=deadlines, explain=say)
     if summary:
@@ -62,7 +64,7 @@ async def _make(
     stack: AsyncExitStack,
     alongside: Alongside,
 ) -> Service:
-    wiring = compose.Wiring(streams=compose.parse_streams(None, settings), once=True)
+    wiring = Wiring(streams=parse_streams(None, settings), once=True)
     lease = await _lease(settings, stack)
     writer = open_capture(path, settings, wiring, stack)
     stack.callback(
@@ -80,7 +82,7 @@ async def _make(
 async def _lease(settings: Settings, stack: AsyncExitStack) -> Lease:
     """The account's lease where there is an MDC: a capture must not push a listener out."""
     if settings.mdc_redis_url is None:
-        return LocalLease(compose.wall_ms())
+        return LocalLease(wall_ms())
     link = Link(settings.required("mdc_redis_url"))
     stack.push_async_callback(link.close)
     return RedisLease(link, compose.lease_name(settings), holder(), LEASE_TTL_S)

@@ -16,10 +16,13 @@ from tapewire.caches.embedded import EmbeddedServer
 from tapewire.caches.reference import ReferenceCache, keep_following
 from tapewire.caches.registry import RedisRegistry
 from tapewire.cli import compose
+from tapewire.cli.clock import EXCHANGE, wall_ms
 from tapewire.cli.composed import Alongside, Composed
 from tapewire.cli.edge import load_for_service
 from tapewire.cli.errors import explain
+from tapewire.cli.servers import build_widget_cache, server
 from tapewire.cli.up_store import data_path_lock
+from tapewire.cli.wiring import Wiring, parse_streams
 from tapewire.market.sessions import SessionCalendar
 from tapewire.queues.memory import MemoryBroker
 from tapewire.runtime.lease import LocalLease
@@ -99,16 +102,16 @@ def run_core(after_port: int | None = None, date: str | None = None) -> int:
         return core
 
     deadlines = Deadlines.within(settings.tapewire_drain_s)
-    service = Composed("core", "0", compose.wall_ms(), make)
+    service = Composed("core", "0", wall_ms(), make)
     return run_service(service, deadlines=deadlines, explain=explain)
 
 
 def clock_of(date: str | None) -> Callable[[], int]:
     """Wall clock in ms; for a day that is played one that began at that day's open."""
     if date is None:
-        return compose.wall_ms
-    ahead_ms = SessionCalendar.load(compose.EXCHANGE).day(date).open_ms - compose.wall_ms()
-    return lambda: compose.wall_ms() + ahead_ms
+        return wall_ms
+    ahead_ms = SessionCalendar.load(EXCHANGE).day(date).open_ms - wall_ms()
+    return lambda: wall_ms() + ahead_ms
 
 
 async def _until_listening(port: int) -> None:
@@ -131,20 +134,20 @@ async def _listens(port: int) -> bool:
 async def _make(
     settings: Settings, stack: AsyncExitStack, alongside: Alongside, clock: Callable[[], int]
 ) -> Service:
-    server = EmbeddedServer(settings.tapewire_data_dir)
-    await server.start()
-    await stack.enter_async_context(data_path_lock(server.folder.parent).held())
-    stack.push_async_callback(server.stop)
-    streams = compose.parse_streams(None, settings)
-    wiring = compose.Wiring(streams=streams, broker=MemoryBroker())
-    references = ReferenceCache(compose.server(settings, "mdc_redis_url"))
+    embedded = EmbeddedServer(settings.tapewire_data_dir)
+    await embedded.start()
+    await stack.enter_async_context(data_path_lock(embedded.folder.parent).held())
+    stack.push_async_callback(embedded.stop)
+    streams = parse_streams(None, settings)
+    wiring = Wiring(streams=streams, broker=MemoryBroker())
+    references = ReferenceCache(server(settings, "mdc_redis_url"))
     stack.push_async_callback(references.close)
-    cache = compose.build_widget_cache(settings)
+    cache = build_widget_cache(settings)
     stack.push_async_callback(cache.close)
     queue = compose.build_queue(settings, wiring, name="listener")
     await queue.start()
     stack.push_async_callback(queue.stop)
-    listener = compose.build_listener(settings, wiring, queue, LocalLease(compose.wall_ms()))
+    listener = compose.build_listener(settings, wiring, queue, LocalLease(wall_ms()))
     consumed = compose.build_queue(settings, wiring, name="processor")
     processor = compose.build_processor(settings, wiring, consumed, cache, references)
     session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -154,14 +157,14 @@ async def _make(
     alongside.run(keep_following(references, processor.refer), "reference rows")
     members: tuple[Service, ...] = (listener, processor, reference)
     await _announce(settings, members, stack, alongside)
-    return Together(members, compose.wall_ms())
+    return Together(members, wall_ms())
 
 
 async def _announce(
     settings: Settings, members: Sequence[Service], stack: AsyncExitStack, alongside: Alongside
 ) -> None:
     """Let each member report for itself, as it does in a process of its own."""
-    registry = RedisRegistry(compose.server(settings, "mdc_redis_url"))
+    registry = RedisRegistry(server(settings, "mdc_redis_url"))
     stack.push_async_callback(registry.close)
     for member in members:
         presence = Presence(member, registry, member.report)

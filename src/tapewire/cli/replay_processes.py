@@ -14,6 +14,7 @@ from typing import Final
 from tapewire.caches.reference import ReferenceCache
 from tapewire.cli import compose
 from tapewire.cli.replaying import KEY, Plan, at_simulator, load_references
+from tapewire.cli.servers import reaching, server
 from tapewire.model.streams import Shard, Stream
 from tapewire.runtime.process_manager import (
     ProcessManager,
@@ -37,7 +38,7 @@ async def as_processes(plan: Plan) -> AsyncIterator[Callable[[], Awaitable[None]
     environment = environment_of(plan, ws_port, rest_port)
     async with AsyncExitStack() as stack:
         queue = compose.build_queue(settings, plan.wiring, name="replay")
-        with compose.reaching("rabbitmq_url"):
+        with reaching("rabbitmq_url"):
             await queue.start()
             await queue.declare(plan.shards)
         stack.push_async_callback(queue.stop)
@@ -45,7 +46,7 @@ async def as_processes(plan: Plan) -> AsyncIterator[Callable[[], Awaitable[None]
         manager = await stack.enter_async_context(ProcessManager(environ=environment))
         await manager.start([simulator_of(plan, ws_port, rest_port)])
         await _listens(manager, rest_port)
-        store = ReferenceCache(compose.server(settings, "mdc_redis_url"))
+        store = ReferenceCache(server(settings, "mdc_redis_url"))
         stack.push_async_callback(store.close)
         await load_references(settings, plan.source, store)
         await manager.start([*processors_of(plan), listener_of(plan)])
@@ -96,10 +97,10 @@ def environment_of(plan: Plan, ws_port: int, rest_port: int) -> Mapping[str, str
         "MASSIVE_REST_URL": f"http://127.0.0.1:{rest_port}",
         "MASSIVE_API_KEY": KEY,
         "MASSIVE_SUBSCRIPTIONS": ",".join(settings.massive_subscriptions),
-        "RABBITMQ_URL": compose.server(settings, "rabbitmq_url"),
+        "RABBITMQ_URL": server(settings, "rabbitmq_url"),
         "QUEUE_PREFIX": plan.wiring.prefix or "",
-        "MDC_REDIS_URL": compose.server(settings, "mdc_redis_url"),
-        "WDC_REDIS_URL": compose.server(settings, "wdc_redis_url"),
+        "MDC_REDIS_URL": server(settings, "mdc_redis_url"),
+        "WDC_REDIS_URL": server(settings, "wdc_redis_url"),
         "TAPEWIRE_SHARDS": str(settings.tapewire_shards),
         "PARALLELISM": str(settings.parallelism),
         "CANDLE_CONDITIONS": settings.candle_conditions.value,

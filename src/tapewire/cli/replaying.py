@@ -19,12 +19,14 @@ from tapewire.caches.reference import MemoryReference, ReferenceCache
 from tapewire.caches.replay_mark import Holding, erase_and_mark, holding
 from tapewire.caches.widget_cache import RedisWidgetCache
 from tapewire.cli import compose
-from tapewire.cli.compose import Wiring
+from tapewire.cli.clock import wall_ms
 from tapewire.cli.options import QueueKind
 from tapewire.cli.output import Printer
 from tapewire.cli.replay import ReplayOptions
 from tapewire.cli.replay_result import ReplayResult, print_result, progress_of, result_of
 from tapewire.cli.replay_watch import Watcher
+from tapewire.cli.servers import build_widget_cache, server
+from tapewire.cli.wiring import Wiring, shards_of
 from tapewire.model.streams import Shard
 from tapewire.providers.massive.splitter import STREAM_OF_EVENT
 from tapewire.queues.memory import MemoryBroker
@@ -54,7 +56,7 @@ class Plan(Struct, frozen=True):
     @property
     def shards(self) -> list[Shard]:
         """Every shard whose end is waited for."""
-        return compose.shards_of(self.settings, self.wiring.streams)
+        return shards_of(self.settings, self.wiring.streams)
 
 
 async def run_replay(options: ReplayOptions, loaded: Loaded, *, json: bool) -> int:
@@ -128,7 +130,7 @@ async def caches(settings: Settings) -> AsyncIterator[Settings]:
 async def play(plan: Plan) -> ReplayResult:
     """Begin with an empty result, run the parts until every shard has ended."""
     await _begin_empty(plan)
-    cache = compose.build_widget_cache(plan.settings)
+    cache = build_widget_cache(plan.settings)
     try:
         async with _parts(plan, cache) as ended_early:
             started = time.perf_counter()
@@ -140,7 +142,7 @@ async def play(plan: Plan) -> ReplayResult:
 
 
 async def _begin_empty(plan: Plan) -> None:
-    url = compose.server(plan.settings, "wdc_redis_url")
+    url = server(plan.settings, "wdc_redis_url")
     if await holding(url) is Holding.LIVE:
         raise UsageError(
             "WDC_REDIS_URL holds the data of a live system, which a replay would erase; give a"
@@ -178,7 +180,7 @@ async def in_this_process(plan: Plan, cache: RedisWidgetCache) -> Parts:
         processor = compose.build_processor(settings, plan.wiring, consumer, cache, references)
         stack.push_async_callback(processor.stop)
         await processor.start()
-        lease = LocalLease(compose.wall_ms())
+        lease = LocalLease(wall_ms())
         listener = compose.build_listener(settings, plan.wiring, queue, lease)
         stack.push_async_callback(listener.stop)
         await listener.start()

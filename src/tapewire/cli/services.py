@@ -1,30 +1,24 @@
-"""What ``tapewire run`` does: each service with its connections, heartbeats and health."""
+"""What ``tapewire run`` does: each service with its heartbeats and health.
 
-import os
-import socket
-import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+What a service is made of is imported when that service is asked for: a process pays for its
+own parts only.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-import aiohttp
 from msgspec import Struct
 
-from tapewire.caches.cache import CacheUnavailable
-from tapewire.caches.connection import Link
-from tapewire.caches.lease import RedisLease
-from tapewire.caches.reference import ReferenceCache, keep_following
 from tapewire.caches.registry import RedisRegistry
-from tapewire.caches.replay_mark import erase, take_mark
-from tapewire.cli import compose
-from tapewire.cli.capture import open_capture
+from tapewire.cli.clock import wall_ms
 from tapewire.cli.composed import Alongside, Composed, Make
 from tapewire.cli.errors import explain
-from tapewire.cli.known_references import KnownReferences
+from tapewire.cli.servers import server
+from tapewire.cli.wiring import Wiring, parse_streams
 from tapewire.runtime.health import HttpAddress
-from tapewire.runtime.logging import get_logger
 from tapewire.runtime.process_manager import (
     ManagedWorkers,
     ProcessManager,
@@ -32,22 +26,9 @@ from tapewire.runtime.process_manager import (
     WorkerSpec,
     tapewire_command,
 )
-from tapewire.runtime.registry import Registry
 from tapewire.runtime.runner import Deadlines, run_service
 from tapewire.runtime.service import Service, UsageError
 from tapewire.runtime.settings import HTTP_PORTS, Settings
-
-log = get_logger(__name__)
-
-LEASE_TTL_S: Final = 15.0
-
-UP_MS: Final = 5_000
-"""How long a processor has been up before it is given its own shards back."""
-
-FRESH_S: Final = 2.5
-"""An older report may be the last words of a process that was killed. Less than
-``processor.STAND_BY_S``, for which a shard is kept before it is given back."""
-
 
 _SERVE_THEMSELVES: Final = frozenset({"control", "widgets"})
 """Services whose health is on the port that they serve anyway."""
@@ -58,7 +39,7 @@ class Plan(Struct, frozen=True):
 
     settings: Settings
     service: str
-    wiring: compose.Wiring
+    wiring: Wiring
     index: int | None = None
     http: bool = True
     capture: Path | None = None
@@ -86,8 +67,8 @@ class Plan(Struct, frozen=True):
             raise UsageError(
                 f"--capture records what a listener reads; the {service} reads no socket"
             )
-        carried = compose.parse_streams(streams, settings)
-        wiring = compose.Wiring(streams=carried, lossless=lossless, once=once)
+        carried = parse_streams(streams, settings)
+        wiring = Wiring(streams=carried, lossless=lossless, once=once)
         return cls(settings, service, wiring, index, http, capture)
 
     @property
@@ -113,7 +94,7 @@ class Plan(Struct, frozen=True):
 def run_one(plan: Plan) -> int:
     """Run one service until it ends; its exit code."""
     make: Make = partial(_MAKERS[plan.service], plan)
-    return _host(plan, Composed(plan.service, plan.instance, compose.wall_ms(), make))
+    return _host(plan, Composed(plan.service, plan.instance, wall_ms(), make))
 
 
 def run_processors(plan: Plan, provider: str) -> int:
@@ -141,7 +122,7 @@ def _worker(plan: Plan, provider: str, index: int) -> WorkerSpec:
 
 
 def _host(plan: Plan, service: Service) -> int:
-    registry = RedisRegistry(compose.server(plan.settings, "mdc_redis_url"))
+    registry = RedisRegistry(server(plan.settings, "mdc_redis_url"))
     return run_service(
         service,
         registry=registry,
@@ -153,71 +134,23 @@ def _host(plan: Plan, service: Service) -> int:
 
 
 async def _make_listener(plan: Plan, stack: AsyncExitStack, _: Alongside) -> Service:
-    settings, wiring = plan.settings, plan.wiring
-    queue = compose.build_queue(settings, wiring, name=f"listener {plan.instance}")
-    link = Link(compose.server(settings, "mdc_redis_url"))
-    stack.push_async_callback(link.close)
-    with compose.reaching("mdc_redis_url"):
-        await link.run("PING")
-    writer = open_capture(plan.capture, settings, wiring, stack) if plan.capture else None
-    with compose.reaching("rabbitmq_url"):
-        await queue.start()
-    stack.push_async_callback(queue.stop)
-    lease = RedisLease(link, compose.lease_name(settings), holder(), LEASE_TTL_S)
-    return compose.build_listener(
-        settings, wiring, queue, lease, instance=plan.instance, capture=writer
+    from tapewire.cli.data_parts import make_listener
+
+    return await make_listener(
+        plan.settings, plan.wiring, stack, instance=plan.instance, capture=plan.capture
     )
 
 
 async def _make_processor(plan: Plan, stack: AsyncExitStack, alongside: Alongside) -> Service:
-    settings, wiring = plan.settings, plan.wiring
-    queue = compose.build_queue(settings, wiring, name=f"processor {plan.instance}")
-    mdc = compose.server(settings, "mdc_redis_url")
-    cache = compose.build_widget_cache(settings)
-    stack.push_async_callback(cache.close)
-    references = ReferenceCache(mdc)
-    stack.push_async_callback(references.close)
-    registry = RedisRegistry(mdc)
-    stack.push_async_callback(registry.close)
-    with compose.reaching("wdc_redis_url"):
-        await cache.shards()
-        if not (wiring.lossless or wiring.once):
-            await _make_live(compose.server(settings, "wdc_redis_url"))
-    with compose.reaching("mdc_redis_url"):
-        await references.position()
-    with compose.reaching("rabbitmq_url"):
-        await queue.start()
-    known = KnownReferences()
-    processor = compose.build_processor(
-        settings,
-        wiring,
-        queue,
-        cache,
-        known,
-        index=plan.index or 0,
-        homes_up=partial(homes_up, registry),
-    )
-    known.refer = processor.refer
-    alongside.run(keep_following(references, known.take), "reference rows")
-    return processor
+    from tapewire.cli.data_parts import make_processor
 
-
-async def _make_live(url: str) -> None:
-    """A live system does not go on from a replay's result: that is erased."""
-    if await take_mark(url):
-        log.warning("WDC_REDIS_URL held the result of a replay, which is erased")
-        await erase(url)
+    return await make_processor(plan.settings, plan.wiring, stack, alongside, index=plan.index or 0)
 
 
 async def _make_reference(plan: Plan, stack: AsyncExitStack, _: Alongside) -> Service:
-    store = ReferenceCache(compose.server(plan.settings, "mdc_redis_url"))
-    stack.push_async_callback(store.close)
-    with compose.reaching("mdc_redis_url"):
-        await store.position()
-    session = await stack.enter_async_context(aiohttp.ClientSession())
-    return compose.build_reference(
-        plan.settings, session, store, time.monotonic, instance=plan.instance
-    )
+    from tapewire.cli.data_parts import make_reference
+
+    return await make_reference(plan.settings, stack, instance=plan.instance)
 
 
 async def _make_control(plan: Plan, stack: AsyncExitStack, alongside: Alongside) -> Service:
@@ -230,31 +163,6 @@ async def _make_widgets(plan: Plan, stack: AsyncExitStack, alongside: Alongside)
     from tapewire.cli.widget_parts import make_widgets
 
     return await make_widgets(plan.settings, stack, alongside, instance=plan.instance)
-
-
-async def homes_up(registry: Registry, now_ms: int | None = None) -> Collection[int]:
-    """Indices of the processors that have been healthy for five seconds and still beat.
-
-    Nobody's, while the registry does not answer: shards then stay where they are.
-    """
-    now_ms = compose.wall_ms() if now_ms is None else now_ms
-    try:
-        reports = await registry.reports(FRESH_S)
-    except CacheUnavailable:
-        return ()  # the process's own heartbeats count and log this outage
-    return {
-        int(report.instance)
-        for report in reports
-        if report.service == "processor"
-        and report.healthy
-        and now_ms - report.since_ms >= UP_MS
-        and report.instance.isdigit()
-    }
-
-
-def holder() -> str:
-    """This process's name as the holder of a lease: another one after every start."""
-    return f"{socket.gethostname()}:{os.getpid()}:{compose.wall_ms()}"
 
 
 _MAKERS: Final[Mapping[str, Callable[[Plan, AsyncExitStack, Alongside], Awaitable[Service]]]] = {

@@ -49,7 +49,7 @@ def sessions(
     exchange: Exchange = "XNYS", from_: From = None, to: To = None, json: Json = False
 ) -> None:
     """Show an exchange's sessions, weekends and holidays left out."""
-    from tapewire.cli.compose import wall_ms
+    from tapewire.cli.clock import wall_ms
     from tapewire.market.sessions import SessionCalendar
 
     calendar = SessionCalendar.load(exchange.upper())

@@ -55,7 +55,7 @@ def simulate(
     json: Json = False,
 ) -> None:
     """Serve a provider's real protocol from recorded, captured or generated data."""
-    from tapewire.cli.compose import wall_ms
+    from tapewire.cli.clock import wall_ms
     from tapewire.cli.edge import load_for_foreground
     from tapewire.cli.errors import say
     from tapewire.cli.output import Printer

@@ -35,7 +35,7 @@ def status(json: Json = False) -> None:
 
     From the registry at MDC_REDIS_URL, else from the embedded server.
     """
-    from tapewire.cli.compose import wall_ms
+    from tapewire.cli.clock import wall_ms
     from tapewire.cli.edge import load
     from tapewire.cli.stores import reports
 

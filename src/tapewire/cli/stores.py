@@ -7,7 +7,7 @@ from tapewire.caches.embedded import EmbeddedServer
 from tapewire.caches.reader import CandleHash, WidgetReader
 from tapewire.caches.registry import RedisRegistry
 from tapewire.caches.widget_cache import RedisWidgetCache
-from tapewire.cli.compose import reaching
+from tapewire.cli.servers import reaching
 from tapewire.runtime.service import Report
 from tapewire.runtime.settings import Settings
 

@@ -40,7 +40,7 @@ def up(
     """Start everything on this machine and print the dashboard's address; Ctrl-C ends it."""
     if feed is Feed.LIVE and source:
         raise UsageError("--source is what a simulator plays; --feed live has the provider's data")
-    from tapewire.cli.compose import wall_ms
+    from tapewire.cli.clock import wall_ms
     from tapewire.cli.edge import load_for_foreground
     from tapewire.cli.up_parts import UpPlan, what_is_played
     from tapewire.cli.up_service import run_up

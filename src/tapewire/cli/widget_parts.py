@@ -5,8 +5,9 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from tapewire.caches.registry import RedisRegistry
-from tapewire.cli import compose
+from tapewire.cli.clock import EXCHANGE, wall_ms
 from tapewire.cli.composed import Alongside
+from tapewire.cli.servers import build_widget_cache, server
 from tapewire.market.sessions import Session, SessionCalendar
 from tapewire.runtime.service import Service
 from tapewire.runtime.settings import HTTP_PORTS, Settings
@@ -22,11 +23,11 @@ async def make_widgets(
 ) -> Service:
     """The widget service; it starts also while Redis is away, and says so to its clients."""
     allow_files(SocketBounds().connections + RESERVED_FILES)
-    cache = compose.build_widget_cache(settings)
+    cache = build_widget_cache(settings)
     stack.push_async_callback(cache.close)
-    registry = RedisRegistry(compose.server(settings, "mdc_redis_url"))
+    registry = RedisRegistry(server(settings, "mdc_redis_url"))
     stack.push_async_callback(registry.close)
-    calendar = SessionCalendar.load(compose.EXCHANGE)
+    calendar = SessionCalendar.load(EXCHANGE)
     options = WidgetOptions(
         host=settings.tapewire_http_host,
         port=settings.http_port("widgets"),
@@ -38,8 +39,8 @@ async def make_widgets(
         cache,
         registry.reports,
         options,
-        is_open=lambda: calendar.session_at(compose.wall_ms()) is not Session.CLOSED,
-        wall_ms=compose.wall_ms,
+        is_open=lambda: calendar.session_at(wall_ms()) is not Session.CLOSED,
+        wall_ms=wall_ms,
     )
 
 

@@ -21,16 +21,19 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
-from tapewire.runtime.health import HealthServer, HttpAddress
+from tapewire.runtime.health import HttpAddress
 from tapewire.runtime.logging import get_logger
 from tapewire.runtime.parent import ParentWatch, watch_parent
 from tapewire.runtime.presence import Presence
 from tapewire.runtime.registry import Registry
 from tapewire.runtime.service import Report, Service, ServiceError, State
+
+if TYPE_CHECKING:
+    from tapewire.runtime.health_server import HealthServer
 
 log = get_logger(__name__)
 
@@ -178,7 +181,7 @@ class ServiceHost:
         self._parent = parent
         self._explain = explain
         self._exit_now = exit_now
-        self._health = HealthServer(self.report, http) if http else None
+        self._health = self._health_server(http) if http else None
         self._failure = ""
         self._draining = False
         self._stopped = False
@@ -186,6 +189,11 @@ class ServiceHost:
         self._presence: Presence | None = None
         if registry is not None:
             self._presence = Presence(service, registry, self.report, deadlines.heartbeat_s)
+
+    def _health_server(self, http: HttpAddress) -> "HealthServer":
+        from tapewire.runtime.health_server import HealthServer  # costs 0.15 s, so only if wanted
+
+        return HealthServer(self.report, http)
 
     async def run(self) -> int:
         """Start, serve until the end, drain, stop; return the exit code."""

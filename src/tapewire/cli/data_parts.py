@@ -1,0 +1,140 @@
+"""``tapewire run listener``, ``processor`` and ``reference``, each with its connections."""
+
+import os
+import socket
+import time
+from collections.abc import Collection
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from tapewire.caches.cache import CacheUnavailable
+from tapewire.caches.connection import Link
+from tapewire.caches.lease import RedisLease
+from tapewire.caches.reference import ReferenceCache, keep_following
+from tapewire.caches.registry import RedisRegistry
+from tapewire.caches.replay_mark import erase, take_mark
+from tapewire.cli import compose
+from tapewire.cli.capture import open_capture
+from tapewire.cli.clock import wall_ms
+from tapewire.cli.composed import Alongside
+from tapewire.cli.known_references import KnownReferences
+from tapewire.cli.servers import build_widget_cache, reaching, server
+from tapewire.cli.wiring import Wiring
+from tapewire.runtime.logging import get_logger
+from tapewire.runtime.registry import Registry
+from tapewire.runtime.service import Service
+from tapewire.runtime.settings import Settings
+
+log = get_logger(__name__)
+
+LEASE_TTL_S: Final = 15.0
+
+UP_MS: Final = 5_000
+"""How long a processor has been up before it is given its own shards back."""
+
+FRESH_S: Final = 2.5
+"""An older report may be the last words of a process that was killed. Less than
+``processor.STAND_BY_S``, for which a shard is kept before it is given back."""
+
+
+async def make_listener(
+    settings: Settings,
+    wiring: Wiring,
+    stack: AsyncExitStack,
+    *,
+    instance: str,
+    capture: Path | None,
+) -> Service:
+    """The listener over RabbitMQ, with its lease in MDC; DependencyMissing names a setting."""
+    queue = compose.build_queue(settings, wiring, name=f"listener {instance}")
+    link = Link(server(settings, "mdc_redis_url"))
+    stack.push_async_callback(link.close)
+    with reaching("mdc_redis_url"):
+        await link.run("PING")
+    writer = open_capture(capture, settings, wiring, stack) if capture else None
+    with reaching("rabbitmq_url"):
+        await queue.start()
+    stack.push_async_callback(queue.stop)
+    lease = RedisLease(link, compose.lease_name(settings), holder(), LEASE_TTL_S)
+    return compose.build_listener(settings, wiring, queue, lease, instance=instance, capture=writer)
+
+
+async def make_processor(
+    settings: Settings, wiring: Wiring, stack: AsyncExitStack, alongside: Alongside, *, index: int
+) -> Service:
+    """A processor over RabbitMQ, WDC and MDC; DependencyMissing names a setting."""
+    queue = compose.build_queue(settings, wiring, name=f"processor {index}")
+    mdc = server(settings, "mdc_redis_url")
+    cache = build_widget_cache(settings)
+    stack.push_async_callback(cache.close)
+    references = ReferenceCache(mdc)
+    stack.push_async_callback(references.close)
+    registry = RedisRegistry(mdc)
+    stack.push_async_callback(registry.close)
+    with reaching("wdc_redis_url"):
+        await cache.shards()
+        if not (wiring.lossless or wiring.once):
+            await _make_live(server(settings, "wdc_redis_url"))
+    with reaching("mdc_redis_url"):
+        await references.position()
+    with reaching("rabbitmq_url"):
+        await queue.start()
+    known = KnownReferences()
+    processor = compose.build_processor(
+        settings,
+        wiring,
+        queue,
+        cache,
+        known,
+        index=index,
+        homes_up=partial(homes_up, registry),
+    )
+    known.refer = processor.refer
+    alongside.run(keep_following(references, known.take), "reference rows")
+    return processor
+
+
+async def _make_live(url: str) -> None:
+    """A live system does not go on from a replay's result: that is erased."""
+    if await take_mark(url):
+        log.warning("WDC_REDIS_URL held the result of a replay, which is erased")
+        await erase(url)
+
+
+async def make_reference(settings: Settings, stack: AsyncExitStack, *, instance: str) -> Service:
+    """The reference service over MDC; DependencyMissing names a setting."""
+    store = ReferenceCache(server(settings, "mdc_redis_url"))
+    stack.push_async_callback(store.close)
+    with reaching("mdc_redis_url"):
+        await store.position()
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    return compose.build_reference(settings, session, store, time.monotonic, instance=instance)
+
+
+async def homes_up(registry: Registry, now_ms: int | None = None) -> Collection[int]:
+    """Indices of the processors that have been healthy for five seconds and still beat.
+
+    Nobody's, while the registry does not answer: shards then stay where they are.
+    """
+    now_ms = wall_ms() if now_ms is None else now_ms
+    try:
+        reports = await registry.reports(FRESH_S)
+    except CacheUnavailable:
+        return ()  # the process's own heartbeats count and log this outage
+    return {
+        int(report.instance)
+        for report in reports
+        if report.service == "processor"
+        and report.healthy
+        and now_ms - report.since_ms >= UP_MS
+        and report.instance.isdigit()
+    }
+
+
+def holder() -> str:
+    """This process's name as the holder of a lease: another one after every start."""
+    return f"{socket.gethostname()}:{os.getpid()}:{wall_ms()}"
