@@ -9,6 +9,10 @@ from msgspec import Struct
 
 from tapewire import caches
 from tapewire.caches.keys import WidgetDataCacheKeys, WidgetDataCacheTTL
+from tapewire.caches.kinds import KINDS
+from tapewire.caches.known import Entry, Trouble
+from tapewire.caches.reference import Loaded
+from tapewire.market.corrections import Correction
 from tapewire.model.changes import BoardChange, Published
 from tapewire.model.events import Gap
 from tapewire.model.feeds import DAY_S, FEEDS
@@ -31,6 +35,7 @@ STRUCTS: Final[dict[str, type[Struct]]] = {
     struct.__name__: struct
     for struct in (
         *(QuoteRecord, Candle, DailyRange, RangeAlert, HaltState, HaltEvent, Reference),
+        *(Loaded, Correction, Entry, Trouble),
         *(TopTrade, LargestPrint, Sale, Position, Published, BoardChange, Gap),
     )
 }
@@ -82,3 +87,22 @@ def test_the_page_names_the_bounds() -> None:
     page = PAGE.read_text()
     for bound in ("about the last 50", "the last 10,000", "about the last 200", "at most 100"):
         assert bound in page
+
+
+def test_the_page_has_the_table_of_kinds() -> None:
+    rows = {name.strip("`"): cells for name, *cells in table("Reference data")}
+    assert rows == {
+        kind.name: [
+            f"`{kind.argument}`" if kind.argument else "the market",
+            *map(_span, (kind.fresh_s, kind.negative_s, kind.stale_s)),
+            f"`{kind.whole_market}`" if kind.whole_market in KINDS else kind.whole_market or "–",
+        ]
+        for kind in KINDS.values()
+    }
+
+
+def _span(seconds: int) -> str:
+    units = (("day", 86_400), ("hour", 3_600), ("min", 60), ("s", 1))
+    name, unit_s = next(unit for unit in units if seconds % unit[1] == 0)
+    plural = "s" if seconds > unit_s and name in ("day", "hour") else ""
+    return f"{seconds // unit_s} {name}{plural}"

@@ -5,11 +5,18 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from tapewire.caches.connection import Link
+from tapewire.caches.corrections import CorrectionStore
+from tapewire.caches.keys import MarketDataCacheTTL as Ttl
+from tapewire.caches.kinds import KINDS
+from tapewire.caches.known import Entry, Trouble
 from tapewire.caches.lease import RedisLease
-from tapewire.caches.reference import ReferenceCache
+from tapewire.caches.provider_limits import ProviderLimits, account_of
+from tapewire.caches.reference import Loaded, ReferenceCache
 from tapewire.caches.registry import RedisRegistry
 from tapewire.caches.replay_mark import erase_and_mark
+from tapewire.caches.shelf import Shelf
 from tapewire.caches.widget_cache import RedisWidgetCache
+from tapewire.market.corrections import Correction
 from tapewire.model.changes import BoardChange, Changes
 from tapewire.model.feeds import (
     BOARDS,
@@ -25,7 +32,7 @@ from tests.caches.reference_contract import DATE, row
 from tests.caches.registry_contract import report
 from tests.caches.rows import MONDAY, MONDAY_MS, day_of
 
-KINDS = {"zset": "sorted set"}
+TYPES = {"zset": "sorted set"}
 
 
 @pytest.fixture
@@ -54,7 +61,9 @@ async def fill_wdc(url: str) -> None:
 async def fill_mdc(url: str, link: Link) -> None:
     references = ReferenceCache(url)
     await references.put(DATE, [row("AIG", 1.0)])
+    await references.mark_loaded(Loaded(DATE, DATE, 1))
     await references.close()
+    await fill_reference_data(link)
     await RedisLease(link, "listener:massive", "a", 15.0).acquire()
     registry = RedisRegistry(url)
     await registry.heartbeat(report())
@@ -67,6 +76,20 @@ async def fill_mdc(url: str, link: Link) -> None:
     await registry.close()
 
 
+async def fill_reference_data(link: Link) -> None:
+    await CorrectionStore(link).add("XNYS", [Correction("2026-11-20", False)], "2026-11-01")
+    limits = ProviderLimits(link, account_of("https://api.example.com", "a key"))
+    await limits.switch_off("floats", 3600.0)
+    await limits.pause(60.0)
+    shelf, splits, snapshots = Shelf(link), KINDS["splits"], KINDS["snapshots"]
+    for kind, argument in ((splits, "AIG"), (splits, "BAC"), (splits, "IBM"), (snapshots, "")):
+        assert await shelf.depart(kind, argument, "a", 6000)
+    await shelf.land(splits, "AIG", "a", Entry(0, 1, b"{}"), 1000 * Ttl.known_s("splits"))
+    await shelf.land_trouble(splits, "BAC", "a", Trouble(False, "down", 1), 60_000)
+    await shelf.land_market(snapshots, "a", Entry(0, 1), {"AIG": b"{}"}, 60_000)
+    await shelf.land_market(snapshots, "too late", Entry(0, 1), {}, 60_000)  # stays staged
+
+
 async def check(link: Link, rows: Sequence[KeyRow]) -> None:
     """Every key fits a line, in type and TTL, and every line has a key."""
     seen = set()
@@ -75,7 +98,7 @@ async def check(link: Link, rows: Sequence[KeyRow]) -> None:
         assert fitting is not None, f"{key} is not in docs/redis.md"
         seen.add(fitting.pattern)
         kind = (await link.run("TYPE", key)).decode()
-        assert KINDS.get(kind, kind) == fitting.kind, key
+        assert TYPES.get(kind, kind) == fitting.kind, key
         ttl_s = await link.run("TTL", key)
         if fitting.forever:
             assert ttl_s == -1, key

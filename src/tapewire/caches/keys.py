@@ -7,9 +7,13 @@ script may write them together. ``docs/redis.md`` shows the same as a table.
 
 from typing import Final
 
+from tapewire.caches.kinds import KINDS
 from tapewire.model.feeds import DAY_S, FEEDS, PRIVATE_TTL_S, ttl_s
 
 HOUR_S: Final = 3_600
+
+JITTER: Final = 0.1
+"""How far a time to live of reference data may differ from the table's: a tenth."""
 
 
 class WidgetDataCacheKeys:
@@ -65,7 +69,6 @@ class WidgetDataCacheBounds:
     """Change stream entries (``MAXLEN ~``): a reader further behind takes a new snapshot."""
 
     GAPS: Final = 10_000
-    ITEMS: Final = 10_000
 
 
 class MarketDataCacheKeys:
@@ -79,6 +82,35 @@ class MarketDataCacheKeys:
     def reference(date: str) -> str:
         """Hash of the reference rows of a trading date (``2026-11-20``); field = symbol."""
         return f"reference:{date}"
+
+    @staticmethod
+    def loaded(date: str) -> str:
+        """String: when and how completely a trading date's reference rows were loaded."""
+        return f"reference:loaded:{date}"
+
+    @staticmethod
+    def corrections(exchange: str) -> str:
+        """String: the exchange's coming days with other hours than the shipped calendar's."""
+        return f"calendar:{exchange}"
+
+    @staticmethod
+    def known(kind: str, argument: str, part: str) -> str:
+        """One kind of reference data about one thing.
+
+        ``part``: ``value`` (string; hash for the whole market), ``flight`` (string: who is
+        asking), ``trouble`` (string: why nobody asks now) or ``staged`` (hash being written).
+        """
+        return f"{{known:{kind}:{argument}}}:{part}"
+
+    @staticmethod
+    def call_off(account: str, call: str) -> str:
+        """String: an account's plan does not include this call."""
+        return f"provider:{account}:off:{call}"
+
+    @staticmethod
+    def provider_pause(account: str) -> str:
+        """String: the provider asked the account to wait."""
+        return f"provider:{account}:pause"
 
     @staticmethod
     def lease(name: str) -> str:
@@ -107,13 +139,25 @@ class MarketDataCacheKeys:
 
 
 class MarketDataCacheTTL:
-    """Seconds that MDC's keys live. A lease lives as long as its holder asks for."""
+    """Seconds that MDC's keys live. A lease lives as long as its holder asks for.
+
+    How long each kind of reference data lives is in one table, ``kinds.py``: the key of a value
+    lives while it is fresh or may be shown as stale.
+    """
 
     REFERENCE_S: Final = 4 * DAY_S
     LEASE_EPOCH_S: Final = 400 * DAY_S
+    CORRECTIONS_S: Final = 30 * DAY_S
+    STAGED_S: Final = 60
     REPORT_S: Final = 10
     COMMANDS_S: Final = 60
     REPLY_S: Final = 60
+
+    @staticmethod
+    def known_s(kind: str) -> int:
+        """Seconds that a value of a kind lives at most, jitter included."""
+        known = KINDS[kind]
+        return int(max(known.fresh_s, known.negative_s) * (1 + JITTER)) + known.stale_s
 
 
 class MarketDataCacheBounds:

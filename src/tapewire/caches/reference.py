@@ -11,6 +11,7 @@ from contextlib import aclosing
 from typing import Final, Protocol
 
 import msgspec
+from msgspec import Struct, field
 
 from tapewire.caches.cache import CacheUnavailable
 from tapewire.caches.connection import TIMEOUT_S, Command, Link, unix_ms
@@ -27,6 +28,23 @@ BLOCK_S: Final = 1.0
 _decode_rows = msgspec.msgpack.Decoder(list[Reference]).decode
 
 
+class Loaded(Struct, array_like=True):
+    """How a trading date's rows were loaded.
+
+    ``turn``: the turn of the trading day (its ISO date) before which it was done; ``loaded_ms``:
+    UTC; ``counts``: symbols by what is known of them; ``missing``: field -> why it is empty.
+    """
+
+    date: str
+    turn: str
+    loaded_ms: int
+    counts: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+decode_loaded: Final = msgspec.msgpack.Decoder(Loaded).decode
+
+
 class FellBehind(Exception):  # noqa: N818 - it says what happened
     """The change stream no longer holds what comes after a position: take a snapshot."""
 
@@ -36,6 +54,12 @@ class ReferenceStore(Protocol):
 
     async def put(self, date: str, rows: Sequence[Reference]) -> None:
         """Upsert a trading date's rows by symbol; CacheUnavailable: try again, it is safe."""
+
+    async def mark_loaded(self, loaded: Loaded) -> None:
+        """Say that a trading date's rows are complete."""
+
+    async def loaded(self, date: str) -> Loaded | None:
+        """How a trading date's rows were loaded; None when they were not."""
 
     async def snapshot(self, dates: Sequence[str] | None = None) -> Sequence[Reference]:
         """Rows of these dates, or of all that are stored; no order."""
@@ -108,6 +132,17 @@ class ReferenceCache:
         yield ("XADD", Keys.REFERENCE_CHANGES, *bound, "*", "rows", encode_row(rows))
         yield ("EXPIRE", Keys.REFERENCE_CHANGES, Ttl.REFERENCE_S)
 
+    async def mark_loaded(self, loaded: Loaded) -> None:
+        """Write the mark that everybody reads before loading a date."""
+        await self._link.run(
+            "SET", Keys.loaded(loaded.date), encode_row(loaded), "EX", Ttl.REFERENCE_S
+        )
+
+    async def loaded(self, date: str) -> Loaded | None:
+        """The mark of a date."""
+        packed = await self._link.run("GET", Keys.loaded(date))
+        return decode_loaded(packed) if packed else None
+
     async def snapshot(self, dates: Sequence[str] | None = None) -> Sequence[Reference]:
         """Rows of these dates, or of all that have not expired."""
         if dates is None:
@@ -162,6 +197,7 @@ class MemoryReference:
         self._changes: deque[tuple[int, Sequence[Reference]]] = deque(
             maxlen=Bounds.REFERENCE_CHANGES
         )
+        self._marks: dict[str, Loaded] = {}
         self._last = 0
         self._put = asyncio.Event()
 
@@ -177,6 +213,14 @@ class MemoryReference:
         self._changes.append((self._last, tuple(rows)))
         self._put.set()
         self._put = asyncio.Event()
+
+    async def mark_loaded(self, loaded: Loaded) -> None:
+        """Keep the mark of a date."""
+        self._marks[loaded.date] = loaded
+
+    async def loaded(self, date: str) -> Loaded | None:
+        """The mark of a date."""
+        return self._marks.get(date)
 
     async def snapshot(self, dates: Sequence[str] | None = None) -> Sequence[Reference]:
         """Rows of these dates, or of all."""

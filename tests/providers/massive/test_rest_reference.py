@@ -157,7 +157,7 @@ async def test_a_picture_is_fetched_with_the_key_in_the_header(
 ) -> None:
     server.standing = Pictures(b"<svg/>", "image/svg+xml")
     assert await rest.picture(f"{server.url}/v1/logo.svg") == (
-        b"<svg onload='x'/>",
+        b"<svg/>",
         "image/svg+xml",
     )
     assert server.asked[0].key == "Bearer a-key"

@@ -1,0 +1,168 @@
+"""Where known things lie in MDC: their keys read and written, nothing decided.
+
+A thing has up to three keys: its value, the flight (who is asking the provider now) and the
+trouble (why nobody asks). What a script writes at the end of a flight, it writes only while the
+flight is still the caller's.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from tapewire.caches.connection import Command, Link, Script
+from tapewire.caches.keys import MarketDataCacheKeys as Keys
+from tapewire.caches.keys import MarketDataCacheTTL as Ttl
+from tapewire.caches.kinds import FROM_ROW, ROWS, Kind
+from tapewire.caches.known import Entry, Source, Trouble
+from tapewire.caches.reference import decode_loaded
+from tapewire.model.rows import decode_reference
+
+HEADER: Final = ""
+"""Field of a whole market's hash that holds its `Entry`, without a body."""
+
+FIELDS_AT_ONCE: Final = 2_000
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode_entry: Final = msgspec.msgpack.Decoder(Entry).decode
+_decode_trouble: Final = msgspec.msgpack.Decoder(Trouble).decode
+_to_json: Final = msgspec.json.Encoder().encode
+
+
+class Seen(Struct):
+    """What lies on the shelf of one thing: the newest value and where it is from."""
+
+    entry: Entry | None = None
+    source: Source = Source.ITSELF
+    trouble: Trouble | None = None
+
+    def offer(self, entry: Entry | None, source: Source) -> None:
+        """Take another value if it is the newer one."""
+        if entry and (self.entry is None or entry.fresh_until_ms > self.entry.fresh_until_ms):
+            self.entry, self.source = entry, source
+
+
+class Shelf:
+    """Reads and writes known things.
+
+    Args:
+        link: the Market Data Cache.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._keep = Script("flight_keep")
+        self._land = Script("flight_land")
+
+    async def see(self, kind: Kind, argument: str, date: str, turn_ms: int) -> Seen:
+        """Look at one thing, in one round trip.
+
+        ``date``: the session whose reference rows hold now; ``turn_ms``: until when they do.
+        """
+        commands: list[Command] = [("GET", Keys.known(kind.name, argument, "trouble"))]
+        commands += _OWN[kind.is_market](kind, argument)
+        if kind.whole_market == ROWS:
+            commands += [("GET", Keys.loaded(date)), ("HGET", Keys.reference(date), argument)]
+        elif kind.whole_market:
+            market = Keys.known(kind.whole_market, "", "value")
+            commands.append(("HMGET", market, HEADER, argument))
+        trouble, own, *market_answers = await self._link.together(commands, atomic=False)
+        seen = Seen(trouble=_decode_trouble(trouble) if trouble else None)
+        seen.offer(_decode_entry(own) if own else None, Source.ITSELF)
+        if kind.whole_market == ROWS:
+            loaded, row = market_answers
+            seen.offer(_from_row(kind, loaded, row, turn_ms), Source.ROWS)
+        elif kind.whole_market:
+            seen.offer(_from_market(*market_answers[0]), Source.MARKET)
+        return seen
+
+    async def market(self, kind: Kind) -> bytes:
+        """Every symbol's value of a whole-market kind, as one JSON object by symbol."""
+        found = await self._link.run("HGETALL", Keys.known(kind.name, "", "value"))
+        bodies = {
+            name.decode(): msgspec.Raw(body)
+            for name, body in found.items()
+            if name != HEADER.encode()
+        }
+        return _to_json(bodies)
+
+    async def depart(self, kind: Kind, argument: str, token: str, lease_ms: int) -> bool:
+        """Become the one who asks; False while somebody else is."""
+        key = Keys.known(kind.name, argument, "flight")
+        return bool(await self._link.run("SET", key, token, "NX", "PX", lease_ms))
+
+    async def keep(self, kind: Kind, argument: str, token: str, lease_ms: int) -> bool:
+        """Go on being the one who asks; False when somebody else is by now."""
+        keys = [Keys.known(kind.name, argument, "flight")]
+        return bool(await self._link.script(self._keep, keys, token, lease_ms))
+
+    async def land(self, kind: Kind, argument: str, token: str, entry: Entry, live_ms: int) -> None:
+        """Store a value and end the flight; nothing is stored when it is somebody else's."""
+        keys = self._keys(kind, argument, "flight", "value")
+        await self._link.script(self._land, keys, token, live_ms, _encode(entry))
+
+    async def land_market(
+        self, kind: Kind, token: str, entry: Entry, bodies: Mapping[str, bytes], live_ms: int
+    ) -> None:
+        """Store every symbol's value, replacing the last ones at once, and end the flight."""
+        keys = self._keys(kind, "", "flight", "value", "staged")
+        staged = keys[-1]
+        await self._link.together(_stages(staged, entry, bodies), atomic=False)
+        await self._link.script(self._land, keys, token, live_ms)
+
+    async def land_trouble(
+        self, kind: Kind, argument: str, token: str, trouble: Trouble, live_ms: int
+    ) -> None:
+        """Say why nobody should ask for a while, and end the flight."""
+        keys = self._keys(kind, argument, "flight", "trouble")
+        await self._link.script(self._land, keys, token, live_ms, _encode(trouble))
+
+    async def give_up(self, kind: Kind, argument: str, token: str) -> None:
+        """End the flight without a result: the next one may ask at once."""
+        keys = self._keys(kind, argument, "flight", "value")
+        await self._link.script(self._land, keys, token, 0)
+
+    def _keys(self, kind: Kind, argument: str, *parts: str) -> Sequence[str]:
+        return [Keys.known(kind.name, argument, part) for part in parts]
+
+
+def _own_string(kind: Kind, argument: str) -> list[Command]:
+    return [("GET", Keys.known(kind.name, argument, "value"))]
+
+
+def _own_hash(kind: Kind, _: str) -> list[Command]:
+    return [("HGET", Keys.known(kind.name, "", "value"), HEADER)]
+
+
+_OWN: Final = {False: _own_string, True: _own_hash}
+
+
+def _stages(staged: str, entry: Entry, bodies: Mapping[str, bytes]) -> Iterator[Command]:
+    """Write a whole market beside the one that holds, some symbols at a time."""
+    yield ("DEL", staged)
+    yield ("HSET", staged, HEADER, _encode(entry))
+    parts = [part for symbol, body in bodies.items() for part in (symbol, body)]
+    for start in range(0, len(parts), FIELDS_AT_ONCE):
+        yield ("HSET", staged, *parts[start : start + FIELDS_AT_ONCE])
+    yield ("EXPIRE", staged, Ttl.STAGED_S)
+
+
+def _from_row(kind: Kind, loaded: bytes | None, row: bytes | None, turn_ms: int) -> Entry | None:
+    """What the day's reference row says; None where it says nothing of this kind."""
+    if loaded is None or row is None:
+        return None
+    value = FROM_ROW[kind.name](decode_reference(row))
+    if value is None:
+        return None
+    return Entry(decode_loaded(loaded).loaded_ms, turn_ms, _to_json(value))
+
+
+def _from_market(header: bytes | None, body: bytes | None) -> Entry | None:
+    """What the whole market's answer says; that it leaves a symbol out is an answer too."""
+    if header is None:
+        return None
+    entry = _decode_entry(header)
+    entry.body = body
+    entry.reason = "" if body is not None else "not in the provider's list of the whole market"
+    return entry
