@@ -2,7 +2,7 @@
 
 from tapewire.analyzers.shard_clock import ShardClock, read_standing
 from tapewire.market.sessions import Session, SessionCalendar
-from tests.analyzers.tape import CALENDAR, MONDAY, gap, ms
+from tests.analyzers.tape import CALENDAR, FRIDAY, MONDAY, gap, ms
 
 
 def standing_at(at: str) -> ShardClock:
@@ -71,9 +71,9 @@ def test_a_correction_moves_the_boundaries_of_the_day_that_we_are_in() -> None:
     calendar = SessionCalendar.load("XNYS")
     clock = ShardClock(calendar, [])
     clock.stand(ms("10:00:00"))
-    day = calendar.day(MONDAY)
+    day = calendar.day(FRIDAY)
     close_ms = ms("13:00:00")
-    calendar.correct(MONDAY, close_ms=close_ms)
+    calendar.correct(FRIDAY, close_ms=close_ms)
     assert clock.stand(ms("10:00:01")) is False
     assert clock.day is not None
     assert (clock.day.close_ms, clock.day.next_turn_ms) == (close_ms, day.next_turn_ms)
