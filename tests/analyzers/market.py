@@ -13,7 +13,14 @@ from tapewire.market.conditions import ConditionTable
 from tapewire.model.changes import Changes
 from tapewire.model.events import Clock, Event
 from tapewire.model.feeds import BOARD_SIZE, board_set, candle_hash, quote_hash
-from tapewire.model.rows import Candle, QuoteRecord, Reference, decode_candle, decode_quote
+from tapewire.model.rows import (
+    Candle,
+    QuoteRecord,
+    Reference,
+    decode_candle,
+    decode_quote,
+    decode_range,
+)
 from tests.analyzers.tape import CALENDAR, FRIDAY, ms
 
 Rows = dict[str, dict[str, bytes]]
@@ -42,11 +49,18 @@ class Store:
         """Decoded rows by hash and field, and the boards: what readers see."""
         rows: dict[str, dict[str, object]] = {}
         for name, values in self.rows.items():
-            decode: Callable[[bytes], object]
-            decode = decode_quote if name.startswith("quote:") else decode_candle
+            if not values:
+                continue  # the name of a list of items
+            decode = _DECODE[name.partition(":")[0]]
             rows[name] = {field: decode(value) for field, value in values.items()}
         return rows, {name: board for name, board in self.boards.items() if board}
 
+
+_DECODE: dict[str, Callable[[bytes], object]] = {
+    "quote": decode_quote,
+    "candles": decode_candle,
+    "daily_range": decode_range,
+}
 
 Fold = TradeFold | AggregateFold
 

@@ -15,6 +15,7 @@ GUIDES: Final = tuple(
     for name in (
         *("README.md", "CHANGELOG.md", "docs/README.md", "docs/quick-start.md"),
         *("docs/concepts.md", "docs/operations.md", "docs/coming-from.md", "docs/redis.md"),
+        "docs/plugins.md",
     )
 )
 

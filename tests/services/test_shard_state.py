@@ -392,28 +392,37 @@ class TestAnalysis:
 
     def test_trades_alone_fold_everything(self) -> None:
         assert self.streams("T.*") == {
-            "trades": [["QuoteRecords", "LeaderboardAnalyzer", "AtomicOhlcEngine"]]
+            "trades": [
+                ["QuoteRecords", "LeaderboardAnalyzer", "DailyRangeAnalyzer", "AtomicOhlcEngine"]
+            ]
         }
 
     def test_with_aggregates_quotes_come_from_these_and_candles_from_trades(self) -> None:
         assert self.streams("T.*", "A.*", "Q.*") == {
             "trades": [["AtomicOhlcEngine"]],
-            "aggregate": [["QuoteRecords", "LeaderboardAnalyzer"]],
+            "aggregate": [["QuoteRecords", "LeaderboardAnalyzer", "DailyRangeAnalyzer"]],
         }
 
     def test_the_quote_source_can_be_chosen(self) -> None:
         assert self.streams("T.*", "A.*", quote_source="trades") == {
-            "trades": [["QuoteRecords", "LeaderboardAnalyzer", "AtomicOhlcEngine"]]
+            "trades": [
+                ["QuoteRecords", "LeaderboardAnalyzer", "DailyRangeAnalyzer", "AtomicOhlcEngine"]
+            ]
         }
 
     def test_aggregates_alone_fold_everything(self) -> None:
         assert self.streams("AM.*") == {
-            "aggregate": [["QuoteRecords", "LeaderboardAnalyzer", "AtomicOhlcEngine"]]
+            "aggregate": [
+                ["QuoteRecords", "LeaderboardAnalyzer", "DailyRangeAnalyzer", "AtomicOhlcEngine"]
+            ]
         }
 
     def test_leans_rule_gives_candles_a_fold_of_their_own(self) -> None:
         assert self.streams("T.*", candle_conditions="regular") == {
-            "trades": [["QuoteRecords", "LeaderboardAnalyzer"], ["AtomicOhlcEngine"]]
+            "trades": [
+                ["QuoteRecords", "LeaderboardAnalyzer", "DailyRangeAnalyzer"],
+                ["AtomicOhlcEngine"],
+            ]
         }
 
     @pytest.mark.parametrize(

@@ -135,13 +135,14 @@ def build_processor(
 
 
 def build_analysis(settings: Settings, wiring: Wiring) -> Analysis:
-    """What is folded from what, for these streams."""
-    return Analysis.of(
+    """What is folded from what, for these streams; PluginError for a broken plug-in."""
+    analysis = Analysis.of(
         topics_of(settings, wiring.streams),
         quote_source=settings.quote_source.value,
         candle_conditions=settings.candle_conditions.value,
         grace_ms=settings.candle_grace_ms,
     )
+    return analysis.choosing(settings.tapewire_analyzers)
 
 
 def build_reference(

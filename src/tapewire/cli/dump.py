@@ -34,7 +34,9 @@ async def _write(settings: "Settings", feeds: list[str]) -> None:
     from tapewire.cli.output import json_line
     from tapewire.cli.stores import reader
     from tapewire.runtime.service import UsageError
+    from tapewire.services.plugins import choose
 
+    choose(settings.tapewire_analyzers)  # their feeds are dumped too
     try:
         Selection(feeds)
     except ValueError as error:

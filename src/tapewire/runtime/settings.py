@@ -64,6 +64,7 @@ HTTP_PORTS: Final = {
 
 _FEED_BY_FOLDED_NAME: Final = {name.lower(): name for name in MASSIVE_FEEDS}
 _TOPIC: Final = re.compile(r"[A-Z]+\.[^\s,]+")
+_ANALYZER: Final = re.compile(r"\w[\w.-]*(\?\w+=[^\s,&?]*(&\w+=[^\s,&?]*)*)?")
 _MINUTES_60_MS: Final = 3_600_000
 
 
@@ -203,6 +204,12 @@ class Settings(BaseSettings):
         ge=0,
         le=60_000,
     )
+    tapewire_analyzers: tuple[str, ...] = _setting(
+        ("default",),
+        "Analyzers that run, built in or from packages; default stands for the usual ones.",
+        "a comma list of names such as default,opening_range?minutes=15",
+        min_length=1,
+    )
     log_level: LogLevel = _setting(
         LogLevel.INFO, "The least severe log line shown.", "debug, info, warning, error or critical"
     )
@@ -297,6 +304,15 @@ class Settings(BaseSettings):
         if wrong := [topic for topic in topics if not _TOPIC.fullmatch(topic)]:
             raise ValueError(f"not topics: {wrong}")
         return topics
+
+    @field_validator("tapewire_analyzers", mode="before")
+    @classmethod
+    def _analyzers(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
+        listed = value.split(",") if isinstance(value, str) else value
+        names = tuple(dict.fromkeys(name.strip() for name in listed if name.strip()))
+        if wrong := [name for name in names if not _ANALYZER.fullmatch(name)]:
+            raise ValueError(f"not analyzers: {wrong}")
+        return names
 
     @field_validator("tapewire_origins", mode="before")
     @classmethod

@@ -2,12 +2,13 @@
 
 Quote records and boards fold ``QUOTE_SOURCE`` (``auto``: aggregates where subscribed, else
 trades); candles fold trades where subscribed, else aggregates. Of ``A`` and ``AM`` only
-``A`` counts (architecture section 4).
+``A`` counts (architecture section 4). What else is folded comes from ``plugins.py``.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field, structs
 
 from tapewire.analyzers.aggregates import AggregateFold
 from tapewire.analyzers.bars import SECOND_MS
@@ -19,6 +20,7 @@ from tapewire.analyzers.trades import TradeFold
 from tapewire.market.conditions import ConditionTable
 from tapewire.market.sessions import SessionCalendar
 from tapewire.model.streams import Shard, Stream
+from tapewire.services.plugins import CORE, DEFAULT, Chosen, choose, core_of, is_part
 from tapewire.services.shard_state import TimedAnalyzer
 
 
@@ -27,6 +29,7 @@ class Analysis(Struct, frozen=True, kw_only=True):
 
     ``topics`` are the subscribed prefixes (``T``, ``A``, ``AM``, ...); ``quote_source`` is
     ``auto``, ``aggregate`` or ``trades``; ``candle_conditions`` is ``massive`` or ``regular``.
+    ``core`` and ``others`` are the analyzers that are on.
     """
 
     topics: frozenset[str]
@@ -34,6 +37,8 @@ class Analysis(Struct, frozen=True, kw_only=True):
     candle_conditions: str = "massive"
     grace_ms: int = GRACE_MS
     exchange: str = "XNYS"
+    core: frozenset[str] = frozenset(CORE)
+    others: tuple[Chosen, ...] = field(default_factory=lambda: choose((DEFAULT,)))
 
     @classmethod
     def of(cls, subscriptions: Collection[str], **choices: object) -> "Analysis":
@@ -58,30 +63,58 @@ class Analysis(Struct, frozen=True, kw_only=True):
         """Length of the aggregates that count."""
         return MINUTE_MS if "AM" in self.topics and "A" not in self.topics else SECOND_MS
 
+    def choosing(self, listed: Sequence[str]) -> "Analysis":
+        """The same with the analyzers that ``TAPEWIRE_ANALYZERS`` names; PluginError if wrong.
+
+        Each is built once, so that one that cannot be is known before anything is folded.
+        """
+        chosen = structs.replace(self, core=core_of(listed), others=choose(listed))
+        calendar = SessionCalendar.load(self.exchange)
+        for stream in Stream:
+            chosen.others_of(stream, calendar)
+        return chosen
+
     def maker(self) -> Callable[[Shard], Sequence[TimedAnalyzer]]:
         """A function that builds fresh analyzers for one ownership of a shard."""
         calendar = SessionCalendar.load(self.exchange)
 
         def make(shard: Shard) -> Sequence[TimedAnalyzer]:
             fold = _FOLDS.get(shard.stream)
-            return fold(self, calendar) if fold else ()
+            parts, analyzers = self.others_of(shard.stream, calendar)
+            return [*(fold(self, calendar, parts) if fold else ()), *analyzers]
 
         return make
 
+    def others_of(
+        self, stream: Stream, calendar: SessionCalendar
+    ) -> tuple[list[Part], list[TimedAnalyzer]]:
+        """Fresh parts and analyzers of a stream, beyond the core."""
+        parts: list[Any] = []
+        analyzers: list[Any] = []
+        for one in self.others:
+            if stream in (one.plugin.streams or (self.quotes_from,)):
+                made = one.make(stream, calendar)
+                if made is not None:
+                    (parts if is_part(made) else analyzers).append(made)
+        return parts, analyzers
+
     def _quotes(self, stream: Stream) -> list[Part]:
-        if self.quotes_from is not stream:
+        if self.quotes_from is not stream or not self.core & {"quotes", "leaderboard"}:
             return []
         quotes = QuoteRecords()
-        return [quotes, LeaderboardAnalyzer(quotes)]
+        boards: list[Part] = [LeaderboardAnalyzer(quotes)] if "leaderboard" in self.core else []
+        return [quotes, *boards]
 
     def _candles(self, stream: Stream, calendar: SessionCalendar) -> list[Part]:
-        if self.candles_from is not stream:
+        if self.candles_from is not stream or "candles" not in self.core:
             return []
         return [AtomicOhlcEngine(calendar, grace_ms=self.grace_ms)]
 
-    def fold_trades(self, calendar: SessionCalendar) -> Sequence[TimedAnalyzer]:
+    def fold_trades(
+        self, calendar: SessionCalendar, others: Sequence[Part]
+    ) -> Sequence[TimedAnalyzer]:
         """One fold; two where candles count other trades than quote records do."""
-        quotes = self._quotes(Stream.TRADES)
+        quotes = [*self._quotes(Stream.TRADES), *others]
         candles = self._candles(Stream.TRADES, calendar)
         if self.candle_conditions == "massive" or not candles:
             parts = [*quotes, *candles]
@@ -90,13 +123,18 @@ class Analysis(Struct, frozen=True, kw_only=True):
         folds = [TradeFold(calendar, candles, conditions, name="candle_trades")]
         return [TradeFold(calendar, quotes), *folds] if quotes else folds
 
-    def fold_aggregates(self, calendar: SessionCalendar) -> Sequence[TimedAnalyzer]:
+    def fold_aggregates(
+        self, calendar: SessionCalendar, others: Sequence[Part]
+    ) -> Sequence[TimedAnalyzer]:
         """One fold of the provider's bars."""
-        parts = [*self._quotes(Stream.AGGREGATE), *self._candles(Stream.AGGREGATE, calendar)]
+        candles = self._candles(Stream.AGGREGATE, calendar)
+        parts = [*self._quotes(Stream.AGGREGATE), *others, *candles]
         return [AggregateFold(calendar, parts, self.bar_ms)] if parts else ()
 
 
-_FOLDS: dict[Stream, Callable[[Analysis, SessionCalendar], Sequence[TimedAnalyzer]]] = {
+_Fold = Callable[[Analysis, SessionCalendar, Sequence[Part]], Sequence[TimedAnalyzer]]
+
+_FOLDS: dict[Stream, _Fold] = {
     Stream.TRADES: Analysis.fold_trades,
     Stream.AGGREGATE: Analysis.fold_aggregates,
 }
