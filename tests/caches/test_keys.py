@@ -18,6 +18,7 @@ from tapewire.model.events import Gap
 from tapewire.model.feeds import DAY_S, FEEDS
 from tapewire.model.positions import Position
 from tapewire.model.rows import (
+    BestQuote,
     Candle,
     DailyRange,
     HaltEvent,
@@ -36,7 +37,7 @@ STRUCTS: Final[dict[str, type[Struct]]] = {
     for struct in (
         *(QuoteRecord, Candle, DailyRange, RangeAlert, HaltState, HaltEvent, Reference),
         *(Loaded, Correction, Entry, Trouble),
-        *(TopTrade, LargestPrint, Sale, Position, Published, BoardChange, Gap),
+        *(BestQuote, TopTrade, LargestPrint, Sale, Position, Published, BoardChange, Gap),
     )
 }
 
@@ -59,6 +60,8 @@ def test_every_feed_has_its_ttl(feed: object) -> None:
 
 def test_private_and_fixed_keys_have_a_ttl() -> None:
     assert WidgetDataCacheTTL.of("private:days") == 4 * DAY_S
+    assert WidgetDataCacheTTL.of("private:windows:1381152600000") == 7_200
+    assert WidgetDataCacheTTL.of("private:volume_curves:2026-11-20") == 45 * DAY_S
     assert WidgetDataCacheTTL.of("place") == 4 * DAY_S
     assert WidgetDataCacheTTL.of("names") >= max(feed.ttl_s for feed in FEEDS)
 

@@ -20,6 +20,7 @@ from tapewire.market.corrections import Correction
 from tapewire.model.changes import BoardChange, Changes
 from tapewire.model.feeds import (
     BOARDS,
+    best_quote_hash,
     board_set,
     halt_hash,
     prints_hash,
@@ -48,6 +49,9 @@ async def fill_wdc(url: str) -> None:
     changes = day_of("AIG", MONDAY, MONDAY_MS, 50.0)
     changes.boards = {board_set(name, MONDAY): BoardChange({"AIG": 1.0}) for name in BOARDS}
     changes.private["minutes:1381152600000"] = {"AIG": b"1"}
+    changes.private["windows:1381152600000"] = {"1381152600": b"1"}
+    changes.private[f"volume_curves:{MONDAY}"] = {"AIG": b"1"}
+    changes.rows[best_quote_hash(MONDAY)] = {"AIG": b"\x90"}
     changes.rows[range_hash(MONDAY)] = changes.rows[halt_hash(MONDAY)] = {"AIG": b"\x01"}
     changes.rows[top_trades_hash(MONDAY)] = {"1m:volume": b"\x90"}
     changes.rows[prints_hash(MONDAY)] = {"prints": b"\x90"}

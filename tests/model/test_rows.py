@@ -49,6 +49,19 @@ QUOTE_FIELDS = [
     "day_low",
     "base_note",
     "gap",
+    "relative_volume_tod",
+    "pct_change_1m",
+    "pct_change_5m",
+    "pct_change_15m",
+    "volume_1m",
+    "volume_5m",
+    "halted",
+    "news_at",
+    "bid",
+    "ask",
+    "bid_size",
+    "ask_size",
+    "spread_pct",
 ]
 
 

@@ -16,7 +16,7 @@ from tapewire.analyzers.shard_clock import LATENESS_MS, ShardClock, read_standin
 from tapewire.market.sessions import SessionCalendar
 from tapewire.model.changes import Changes
 from tapewire.model.events import Aggregate, Clock, Event, Gap
-from tapewire.model.rows import Reference
+from tapewire.model.rows import Fact, Reference
 from tapewire.model.streams import Stream
 
 
@@ -98,6 +98,10 @@ class AggregateFold:
     def refer(self, references: Iterable[Reference]) -> None:
         """Give reference rows to the parts."""
         self._clock.refer(references)
+
+    def learn(self, facts: Iterable[Fact]) -> None:
+        """Give facts to the parts that take them."""
+        self._clock.learn(list(facts))
 
     def drain(self) -> Changes:
         """Changes of every part, and where this shard stands."""

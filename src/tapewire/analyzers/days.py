@@ -24,6 +24,8 @@ class Day(Struct, array_like=True, gc=False):
     ``start_ms`` and ``second_*`` describe the last whole second (or, from minute
     aggregates, minute) in which it traded. ``given`` holds (vwap of the bar, vwap of the
     day, average size) where the provider computed them; else they follow from the sums.
+    ``aged`` is the last price of the seconds before the longest window (0.0 for none) and
+    ``aged_s`` the unix second that it is of: what a restart cannot tell from the windows.
     """
 
     symbol: str
@@ -45,6 +47,8 @@ class Day(Struct, array_like=True, gc=False):
     second_high: float = -inf
     second_low: float = inf
     given: tuple[float | None, float | None, float | None] | None = None
+    aged: float = 0.0
+    aged_s: int = -1
 
     def merge(self, bar: Bar, session: Session) -> None:
         """Put a bar of trades in, one that ``concerns`` the day; bars may come in any order."""

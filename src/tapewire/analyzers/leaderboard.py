@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import Bar
 from tapewire.analyzers.days import Day
-from tapewire.analyzers.quotes import QuoteRecords, base_of, change
+from tapewire.analyzers.quote_rows import base_of, change
+from tapewire.analyzers.quotes import QuoteRecords
 from tapewire.market.sessions import TradingDay
 from tapewire.model.changes import BoardChange, Changes
 from tapewire.model.feeds import BOARD_SIZE, board_set

@@ -12,7 +12,7 @@ from tapewire.analyzers.bars import Bar
 from tapewire.market.sessions import TradingDay
 from tapewire.model.changes import Changes
 from tapewire.model.events import Trade
-from tapewire.model.rows import Reference
+from tapewire.model.rows import Fact, Reference
 
 
 class Part(Protocol):
@@ -64,3 +64,11 @@ class SeesTrades(Protocol):
         Comes before each drain and before the cut that ends the trades' second; what comes with
         a drain is flushed with it. The lists belong to the caller, who empties them.
         """
+
+
+@runtime_checkable
+class TakesFacts(Protocol):
+    """What fills fields with facts that others publish; a part, or a fold that has such parts."""
+
+    def learn(self, facts: Iterable[Fact]) -> None:
+        """Take facts in, between cuts; they never create a row."""

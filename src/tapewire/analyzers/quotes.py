@@ -1,25 +1,32 @@
 """Quote records: the last state of every symbol, measured against its references.
 
-``components.md`` section 4, *quote record*. A symbol's ``Day`` changes only at cuts; a
-drain shows it together with the unfinished bar of the current second.
+``components.md`` section 4, *quote record*. A symbol's ``Day`` and its windows change only at
+cuts; a drain shows the day together with the unfinished bar of the current second. A row is
+written again when a second enters or leaves one of its windows and when its usual volume at
+this minute changes, so that it is right also while nothing trades.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from math import isinf
+from typing import Final
 
 from msgspec import msgpack
 
+from tapewire.analyzers import volume_curves, windows
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import Bar
-from tapewire.analyzers.days import Day, Print, concerns
+from tapewire.analyzers.days import Day, concerns
+from tapewire.analyzers.quote_rows import NO_REFERENCE, NOTHING_TOLD, Texts, Told, quote_row
+from tapewire.analyzers.volume_curves import VolumeCurves
+from tapewire.analyzers.windows import Windows
 from tapewire.market.sessions import Session, TradingDay
 from tapewire.model.changes import Changes
 from tapewire.model.events import Aggregate
 from tapewire.model.feeds import quote_hash
-from tapewire.model.rows import QuoteRecord, Reference, encode_row
+from tapewire.model.rows import Fact, Reference, encode_row
 
-_NO_REFERENCE = Reference("", "")
+ALWAYS: Final = ""
+"""Date of facts that hold on from one trading day to the next."""
 
 
 class QuoteRecords:
@@ -32,8 +39,15 @@ class QuoteRecords:
         self.days: dict[str, Day] = {}
         self.references: dict[str, dict[str, Reference]] = {}
         self.cut_symbols: set[str] = set()
+        self._curves = VolumeCurves()
+        self._windows = Windows(self._curves)
+        self._facts: dict[str, dict[str, dict[str, Fact]]] = {}
+        self._told: dict[str, Told] = {}
+        self._stored: Hashes = {}
+        self._rows: set[str] = set()
         self._dirty: set[str] = set()
         self._day: TradingDay | None = None
+        self._texts: Texts | None = None
         self._second_ms = -1
         self._lost_until_ms = -1
         self._gap = False
@@ -48,10 +62,10 @@ class QuoteRecords:
         day = self._day
         if day is None:
             return
-        for group in (bars, late):
-            for bar in group:
-                if bar.start_ms >= day.turn_ms:
-                    self._merge(bar, day)
+        today = [bar for bar in (*bars, *late) if bar.start_ms >= day.turn_ms]
+        for bar in today:
+            self._merge(bar, day)
+        self._windows.add(today)
 
     def _merge(self, bar: Bar, day: TradingDay) -> None:
         symbol, session = bar.symbol, day.session_at(bar.start_ms)
@@ -61,6 +75,9 @@ class QuoteRecords:
         if record is None:
             record = self.days[symbol] = Day(symbol)
         record.merge(bar, session)
+        self._touch(symbol)
+
+    def _touch(self, symbol: str) -> None:
         self.cut_symbols.add(symbol)
         self._dirty.add(symbol)
 
@@ -74,26 +91,63 @@ class QuoteRecords:
         if record is None:
             record = self.days[aggregate.symbol] = Day(aggregate.symbol)
         record.take(aggregate, day.session_at(start_ms))
-        self.cut_symbols.add(aggregate.symbol)
-        self._dirty.add(aggregate.symbol)
+        self._windows.take(aggregate)
+        self._touch(aggregate.symbol)
 
     def clock(self, second_ms: int, day: TradingDay) -> None:
-        """Turn the day, and at the open turn the base of ``change_since_open``."""
-        if self._day is not None and day.date != self._day.date:
-            self._turn(day.date)
-        elif self._day is not None and self._second_ms < day.open_ms <= second_ms:
+        """Move the windows; turn the day, and at the open the base of ``change_since_open``."""
+        before = self._day
+        if before is None:
+            self._begin(second_ms, day)
+        elif day.date != before.date:
+            self._turn(second_ms, day)
+        elif self._second_ms < day.open_ms <= second_ms:
             self._touch_all()
         self._day, self._second_ms = day, second_ms
+        self._move(second_ms)
         self._mark()
 
-    def _turn(self, date: str) -> None:
+    def _begin(self, second_ms: int, day: TradingDay) -> None:
+        """The first second of this owner: the first of all, or where the earlier one stood."""
+        self._enter(day)
+        if not self._stored:
+            self._curves.begin(day, second_ms)
+            return
+        stored, self._stored = self._stored, {}
+        self._curves.restore(day, second_ms, _named(stored, volume_curves.PREFIX))
+        self._curves.want(self.days)
+        aged = {symbol: (record.aged, record.aged_s) for symbol, record in self.days.items()}
+        self._windows.restore(second_ms, day.turn_ms, _named(stored, windows.PREFIX), aged)
+
+    def _turn(self, second_ms: int, day: TradingDay) -> None:
+        self._windows.end_day()
+        self._windows.clear()
+        self._curves.begin(day, second_ms)
         self.days = {}
-        self.cut_symbols, self._dirty = set(), set()
-        for old in [known for known in self.references if known < date]:
-            del self.references[old]
+        self.cut_symbols, self._rows, self._dirty = set(), set(), set()
+        for kept in (self.references, self._facts):
+            for old in [known for known in kept if ALWAYS < known < day.date]:
+                del kept[old]
+        self._enter(day)
+
+    def _enter(self, day: TradingDay) -> None:
+        self._texts, self._told = Texts(day), {}
+        for date in (ALWAYS, day.date):
+            for facts in self._facts.get(date, {}).values():
+                for fact in facts.values():
+                    self._tell(fact)
+
+    def _move(self, second_ms: int) -> None:
+        """Rows change with their windows and their usual volume; the oldest price is kept."""
+        self._rows |= self._windows.clock(second_ms)
+        self._rows |= self._curves.clock(second_ms) & self.days.keys()
+        for symbol, aged, aged_s in self._windows.drain_aged():
+            record = self.days[symbol]
+            record.aged, record.aged_s = aged, aged_s
+            self._dirty.add(symbol)
 
     def _touch_all(self) -> None:
-        self._dirty.update(self.days)
+        self._rows.update(self.days)
         self.cut_symbols.update(self.days)
 
     def finish(self) -> None:
@@ -102,6 +156,8 @@ class QuoteRecords:
     def gap(self, from_ms: int, to_ms: int) -> None:
         """Every row of the shard carries ``gap`` until the session ends."""
         self._lost_until_ms = max(self._lost_until_ms, to_ms)
+        if self._day is not None:
+            self._curves.lose(self._day, from_ms, to_ms)
         self._mark()
 
     def _mark(self) -> None:
@@ -111,37 +167,58 @@ class QuoteRecords:
         marked = self._lost_until_ms >= session_start_ms(self._day, self._second_ms)
         if marked is not self._gap:
             self._gap = marked
-            self._dirty.update(self.days)
+            self._rows.update(self.days)
 
     def refer(self, references: Iterable[Reference]) -> None:
         """Take reference rows in by (date, symbol); rows that exist change with them."""
         for reference in references:
             self.references.setdefault(reference.date, {})[reference.symbol] = reference
             if reference.date == self.date and reference.symbol in self.days:
-                self._dirty.add(reference.symbol)
+                self._rows.add(reference.symbol)
                 self.cut_symbols.add(reference.symbol)
+
+    def learn(self, facts: Iterable[Fact]) -> None:
+        """Take facts in by (date, symbol, field); rows that exist change with them."""
+        for fact in facts:
+            if fact.field == "volume_curve":
+                assert isinstance(fact.value, bytes)
+                self._curves.warm(fact.date, fact.symbol, fact.value)
+                continue
+            known = self._facts.setdefault(fact.date, {}).setdefault(fact.symbol, {})
+            known[fact.field] = fact
+            if fact.date in (ALWAYS, self.date):
+                self._tell(fact)
+
+    def _tell(self, fact: Fact) -> None:
+        told = self._told.get(fact.symbol)
+        if told is None:
+            told = self._told[fact.symbol] = Told()
+        told.learn(fact)
+        if fact.symbol in self.days:
+            self._rows.add(fact.symbol)
 
     def reference(self, symbol: str) -> Reference:
         """The day's reference row of a symbol, or one without values."""
-        return self.references.get(self.date, {}).get(symbol, _NO_REFERENCE)
+        return self.references.get(self.date, {}).get(symbol, NO_REFERENCE)
 
     def drain(self, unfinished: Sequence[Bar]) -> Changes:
-        """Rows that changed, and the days behind them as private state."""
-        day = self._day
+        """Rows that changed, and the state behind them as private state."""
         changes = Changes()
+        day = self._day
         if day is None:
             return changes
-        rows = {symbol: self._row(self.days[symbol], day) for symbol in self._dirty}
-        for bar in unfinished:
-            session = day.session_at(bar.start_ms)
-            if concerns(bar, session):
-                rows[bar.symbol] = self._row(self._with(bar, session), day)
+        records = [self.days[symbol] for symbol in self._rows | self._dirty]
+        rows = self._encoded(records, day)
+        shown = [(bar, day.session_at(bar.start_ms)) for bar in unfinished]
+        seen = [self._with(bar, session) for bar, session in shown if concerns(bar, session)]
+        rows.update(self._encoded(seen, day))
         if rows:
             changes.rows[quote_hash(day.date)] = rows
+        changes.private |= self._windows.drain() | self._curves.drain()
         if self._dirty:
             days = {symbol: _encode(self.days[symbol]) for symbol in self._dirty}
             changes.private[_days_hash(day.date)] = days
-            self._dirty = set()
+        self._rows, self._dirty = set(), set()
         return changes
 
     def _with(self, bar: Bar, session: Session) -> Day:
@@ -150,25 +227,44 @@ class QuoteRecords:
         seen.merge(bar, session)
         return seen
 
-    def _row(self, record: Day, day: TradingDay) -> bytes:
-        reference = self.references.get(day.date, {}).get(record.symbol, _NO_REFERENCE)
-        regular = self._second_ms >= day.open_ms
-        return encode_row(quote_record(record, reference, day, regular, self._gap))
+    def _encoded(self, records: Iterable[Day], day: TradingDay) -> dict[str, bytes]:
+        """Rows of days, packed."""
+        reference = self.references.get(day.date, {}).get
+        told, figures, relative = self._told.get, self._windows.figures, self._curves.relative
+        texts, regular, gap = self._texts, self._second_ms >= day.open_ms, self._gap
+        assert texts is not None
+        rows = {}
+        for record in records:
+            symbol = record.symbol
+            row = quote_row(
+                record,
+                reference(symbol, NO_REFERENCE),
+                told(symbol, NOTHING_TOLD),
+                figures(symbol),
+                texts,
+                relative(symbol, record.volume),
+                regular,
+                gap,
+            )
+            rows[symbol] = encode_row(row)
+        return rows
 
     def renew(self) -> None:
         """Make the next drain write every row."""
         self._dirty.update(self.days)
         self.cut_symbols.update(self.days)
+        self._windows.renew()
+        self._curves.renew()
 
     def hashes(self, second_ms: int, date: str) -> Sequence[str]:
-        """The days."""
-        return [_days_hash(date)]
+        """The days, what their windows hold, and the volume curves of earlier sessions."""
+        return [_days_hash(date), *windows.hashes(second_ms), *volume_curves.hashes(date)]
 
     def restore(self, private: Hashes) -> None:
-        """Read the days back; boards are rebuilt from them."""
-        for name, values in private.items():
-            if name.startswith(_DAYS):
-                self.days = {symbol: _decode_day(value) for symbol, value in values.items()}
+        """Read the days back; boards are rebuilt from them, and windows at the first clock."""
+        self._stored = private
+        for values in _named(private, _DAYS).values():
+            self.days = {symbol: _decode_day(value) for symbol, value in values.items()}
         self.cut_symbols = set(self.days)
 
 
@@ -178,73 +274,8 @@ def session_start_ms(day: TradingDay, timestamp_ms: int) -> int:
     return max((bound for bound in bounds if bound <= timestamp_ms), default=day.turn_ms)
 
 
-def base_of(record: Day, regular: bool) -> tuple[Print, str] | None:
-    """The price that ``change_since_open`` starts from, and its name.
-
-    The official open once there is one, else the first eligible regular trade; before
-    09:30 the first pre-market price. None where there is none of these yet.
-    """
-    if not regular:
-        return (record.pre_open, "first pre-market trade") if record.pre_open else None
-    if record.official:
-        return record.official, "official open"
-    return (record.regular_open, "first regular trade") if record.regular_open else None
-
-
-def change(close: float | None, base: float | None) -> tuple[float | None, float | None]:
-    """Difference and percent (5.0 for 5 %) from a base; None without one or when it is 0."""
-    if close is None or not base:
-        return None, None
-    difference = close - base
-    return difference, 100 * difference / base
-
-
-def quote_record(
-    record: Day, reference: Reference, day: TradingDay, regular: bool, gap: bool
-) -> QuoteRecord:
-    """The row of one symbol; ``regular`` is whether 09:30 has passed."""
-    close = record.close if record.close_t >= 0 else None
-    base = base_of(record, regular)
-    difference, percent = change(close, reference.prev_day_close)
-    since, percent_since = change(close, base[0].price if base else None)
-    average = reference.avg_volume
-    return QuoteRecord(
-        symbol=record.symbol,
-        volume=record.second_volume,
-        free_float=reference.free_float,
-        accumulated_volume=record.volume,
-        relative_volume=record.volume / average if average else None,
-        official_open_price=record.official.price if record.official else None,
-        vwap=record.second_vwap,
-        open=base[0].price if base else None,
-        close=close,
-        high=_finite(record.second_high),
-        low=_finite(record.second_low),
-        aggregate_vwap=record.vwap,
-        average_size=record.average_size,
-        avg_volume=average,
-        prev_day_close=reference.prev_day_close,
-        prev_day_open=reference.prev_day_open,
-        prev_day_high=reference.prev_day_high,
-        prev_day_low=reference.prev_day_low,
-        prev_day_volume=reference.prev_day_volume,
-        prev_day_vwap=reference.prev_day_vwap,
-        change=difference,
-        pct_change=percent,
-        change_since_open=since,
-        pct_change_since_open=percent_since,
-        start_timestamp=record.start_ms,
-        end_timestamp=record.end_ms,
-        session=day.session_at(record.start_ms).value,
-        day_high=_finite(record.high),
-        day_low=_finite(record.low),
-        base_note=base[1] if base else None,
-        gap=gap,
-    )
-
-
-def _finite(price: float) -> float | None:
-    return None if isinf(price) else price
+def _named(private: Hashes, prefix: str) -> dict[str, Mapping[str, bytes]]:
+    return {name: values for name, values in private.items() if name.startswith(prefix)}
 
 
 _DAYS = "days:"

@@ -9,11 +9,11 @@ from msgspec import Struct, msgpack
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import SECOND_MS, Bar
-from tapewire.analyzers.part import Part
+from tapewire.analyzers.part import Part, TakesFacts
 from tapewire.market.sessions import SessionCalendar, TradingDay
 from tapewire.model.changes import Changes
 from tapewire.model.events import Gap
-from tapewire.model.rows import Reference
+from tapewire.model.rows import Fact, Reference
 
 LATENESS_MS = 15 * 60 * SECOND_MS
 """Later trades are counted and not applied (components.md 4; FINRA allows 15 minutes)."""
@@ -127,6 +127,12 @@ class ShardClock:
         rows = list(references)
         for part in self.parts:
             part.refer(rows)
+
+    def learn(self, facts: Iterable[Fact]) -> None:
+        """Give facts to the parts that take them."""
+        for part in self.parts:
+            if isinstance(part, TakesFacts):
+                part.learn(facts)
 
     def finish(self) -> None:
         """Close what is open: the replay has ended."""

@@ -20,7 +20,7 @@ from tapewire.market.conditions import ALL, ConditionTable
 from tapewire.market.sessions import SessionCalendar
 from tapewire.model.changes import Changes
 from tapewire.model.events import Clock, Event, Gap, Trade
-from tapewire.model.rows import NOTIONAL_SCALE, Reference
+from tapewire.model.rows import NOTIONAL_SCALE, Fact, Reference
 from tapewire.model.streams import Stream
 
 _MARKS = frozenset({Clock, Gap})
@@ -220,6 +220,13 @@ class TradeFold:
         """Give reference rows to the parts; the current second is shown again with them."""
         self._clock.refer(references)
         self._drained = {}
+
+    def learn(self, facts: Iterable[Fact]) -> None:
+        """Give facts to the parts that take them, and show these symbols' second again."""
+        told = list(facts)
+        self._clock.learn(told)
+        for fact in told:
+            self._drained.pop(fact.symbol, None)
 
     def drain(self) -> Changes:
         """Changes of every part, and the private state of the current second."""

@@ -81,6 +81,14 @@ PRIVATE_TTL_S = 4 * DAY_S
 MINUTES_TTL_S = 7_200
 """Except the exact sums of minutes, which can change for a quarter of an hour."""
 
+CURVES_TTL_S = 45 * DAY_S
+"""And volume curves: 20 sessions are looked for in so many days."""
+
+_PRIVATE_TTLS_S = {
+    "minutes": MINUTES_TTL_S,
+    "windows": MINUTES_TTL_S,
+    "volume_curves": CURVES_TTL_S,
+}
 _BY_FAMILY = {feed.family: feed for feed in FEEDS}
 _TAKEN = {feed.family: feed for feed in (*OWN_FEEDS, *FEEDS)}
 _DECLARED: dict[str, Feed] = {}
@@ -113,9 +121,9 @@ def all_feeds() -> tuple[Feed, ...]:
 
 def ttl_s(name: str) -> int:
     """TTL in seconds of a hash or sorted set, from its name without the shard's tag."""
-    if name.startswith("private:minutes:"):
-        return MINUTES_TTL_S
-    family = name.partition(":")[0]
+    family, _, rest = name.partition(":")
+    if family == "private":
+        return _PRIVATE_TTLS_S.get(rest.partition(":")[0], PRIVATE_TTL_S)
     feed = _BY_FAMILY.get(family) or _DECLARED.get(family)
     return feed.ttl_s if feed else PRIVATE_TTL_S
 
@@ -125,6 +133,11 @@ def max_items(name: str) -> int:
     family = name.partition(":")[0]
     feed = _BY_FAMILY.get(family) or _DECLARED.get(family)
     return feed.max_items if feed else MAX_ITEMS
+
+
+def best_quote_hash(date: str) -> str:
+    """Hash of the best bids and offers of a shard's symbols on a trading date; field = symbol."""
+    return f"best_quote:{date}"
 
 
 def quote_hash(date: str) -> str:

@@ -13,7 +13,8 @@ class QuoteRecord(Struct, array_like=True, gc=False):
 
     Percents are 5.0 for 5 %, times ms UTC, None where a base is missing or zero.
     ``base_note`` says which price ``change_since_open`` starts from: ``official open``,
-    ``first regular trade`` or ``first pre-market trade``.
+    ``first regular trade`` or ``first pre-market trade``. ``*_1m``, ``*_5m`` and ``*_15m``
+    are over the last whole seconds up to the last cut. ``halted`` is None where nobody said.
     """
 
     symbol: str
@@ -47,6 +48,19 @@ class QuoteRecord(Struct, array_like=True, gc=False):
     day_low: float | None
     base_note: str | None
     gap: bool
+    relative_volume_tod: float | None = None
+    pct_change_1m: float | None = None
+    pct_change_5m: float | None = None
+    pct_change_15m: float | None = None
+    volume_1m: int | float = 0
+    volume_5m: int | float = 0
+    halted: bool | None = None
+    news_at: int | None = None
+    bid: float | None = None
+    ask: float | None = None
+    bid_size: int | float | None = None
+    ask_size: int | float | None = None
+    spread_pct: float | None = None
 
 
 class Candle(Struct, array_like=True, gc=False):
@@ -262,6 +276,31 @@ class Sale(Struct, array_like=True, gc=False):
     sequence: int
 
 
+class BestQuote(Struct, array_like=True, gc=False):
+    """A symbol's national best bid and offer as of a cut; None where a side is missing."""
+
+    symbol: str
+    bid: float | None
+    ask: float | None
+    bid_size: int | float | None
+    ask_size: int | float | None
+    timestamp_ms: int
+
+
+class Fact(Struct, array_like=True, gc=False):
+    """One thing that somebody else knows of a symbol: an idempotent upsert by (symbol, field).
+
+    ``date`` is the trading date that it holds for, empty for one that holds on. Fields and
+    their values: ``halted`` bool, ``news_at`` ms UTC, ``best_quote`` BestQuote,
+    ``volume_curve`` the curve of the session ``date`` (``analyzers/volume_curves.py``).
+    """
+
+    symbol: str
+    field: str
+    value: bool | int | BestQuote | bytes | None
+    date: str = ""
+
+
 encode_row = msgspec.msgpack.Encoder().encode
 decode_quote = msgspec.msgpack.Decoder(QuoteRecord).decode
 decode_candle = msgspec.msgpack.Decoder(Candle).decode
@@ -272,4 +311,5 @@ decode_range = msgspec.msgpack.Decoder(DailyRange).decode
 decode_range_alert = msgspec.msgpack.Decoder(RangeAlert).decode
 decode_halt_state = msgspec.msgpack.Decoder(HaltState).decode
 decode_halt_event = msgspec.msgpack.Decoder(HaltEvent).decode
+decode_best_quote = msgspec.msgpack.Decoder(BestQuote).decode
 decode_reference = msgspec.msgpack.Decoder(Reference).decode
