@@ -226,6 +226,22 @@ def test_the_last_batch_of_a_replay_closes_everything(owner: Owner) -> None:
     assert owner.candle("09:31").closed
 
 
+def test_a_replay_ends_for_every_shard_when_its_newest_event_came(owner: Owner) -> None:
+    owner.take(owner.producer.deliver(trade("AAPL", 100.0, at="09:29:01")))
+    ending = owner.producer.batch(ending=True)
+    owner.take(encode_batch(replace(ending, newest_ms=ms("09:30:05"))))
+    owner.flush()
+    assert owner.state.second_ms == ms("09:30:06")
+    assert owner.quote().open is None  # nobody traded since the open
+
+
+def test_a_shard_without_an_event_has_no_time_at_the_end_either(owner: Owner) -> None:
+    ending = owner.producer.batch(ending=True)
+    owner.take(encode_batch(replace(ending, newest_ms=ms("09:30:05"))))
+    assert owner.state.second_ms == -1
+    assert owner.state.ended
+
+
 def test_an_empty_replay_ends_too(owner: Owner) -> None:
     owner.take(owner.producer.deliver(ending=True))
     owner.flush()

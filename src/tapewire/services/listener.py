@@ -20,10 +20,10 @@ from tapewire.model.streams import Shard, Stream
 from tapewire.providers.batcher import Batcher, Slice
 from tapewire.providers.massive.client import MassiveClient
 from tapewire.providers.massive.splitter import FrameSplitter, QueueNameResolver
-from tapewire.providers.massive.wire import newest_ms
 from tapewire.queues.queue import Queue, QueueError
 from tapewire.runtime.lease import Lease, Renewal
 from tapewire.runtime.service import Report, State
+from tapewire.services.reception import Hole, Reception
 
 _log: Final = logging.getLogger(__name__)
 
@@ -32,9 +32,6 @@ MAX_READY_BATCHES: Final = 2_000
 
 MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
 """... or with more than this not yet confirmed: well below the outbox's bound, which drops."""
-
-MAX_HOLES: Final = 100
-"""Holes remembered for the report; the oldest are forgotten, ``reconnects`` still counts."""
 
 
 class Capture(Protocol):
@@ -52,14 +49,6 @@ class ListenerBounds(Struct, frozen=True):
     depth_poll_s: float = 0.05
     max_ready_batches: int = MAX_READY_BATCHES
     max_waiting_bytes: int = MAX_WAITING_BYTES
-
-
-class Hole(Struct):
-    """Wall-clock ms between the last data of one connection and the first of the next."""
-
-    from_ms: int
-    to_ms: int
-    reason: str
 
 
 class ListenerStatistics(Struct):
@@ -143,9 +132,7 @@ class MassiveDataListener:
         self._draining = asyncio.Event()
         self._main: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._connections_seen = 0
-        self._last_ns = 0
-        self._last_payload = b""
+        self._reception = Reception()
         self._depths: dict[str, int] = {}
         self.statistics = ListenerStatistics()
 
@@ -218,7 +205,7 @@ class MassiveDataListener:
 
     def _newest_ms(self) -> int:
         """Event time of the newest data, 0 before there is any."""
-        return int(newest_ms(self._last_payload) or 0)
+        return self._reception.newest_ms() or 0
 
     async def _acquire(self) -> bool:
         """Stand by until the lease is ours; False when the service is to end instead."""
@@ -347,24 +334,19 @@ class MassiveDataListener:
             self._record(self._capture, frame, now_ns)
         if not slices:
             return
-        self._note_data(slices[-1].payload, now_ns)
+        self._note_data(slices, now_ns)
         full = self._batcher.add(slices, now_ns)
         if full:
             self._publish(full)
         if self._timer is None:
             self._arm(now_ns)
 
-    def _note_data(self, payload: bytes, now_ns: int) -> None:
+    def _note_data(self, slices: Sequence[Slice], now_ns: int) -> None:
         """Note the newest data, and the hole that a reconnection left before it."""
-        connections = self._client.statistics.connections
-        if connections != self._connections_seen:
-            if self._last_ns:
-                ending = self._client.last_ending
-                hole = Hole(self._last_ns // 1_000_000, now_ns // 1_000_000, ending)
-                self.statistics.holes = [*self.statistics.holes[1 - MAX_HOLES :], hole]
-                self._publish(self._batcher.interrupt())
-            self._connections_seen = connections
-        self._last_ns, self._last_payload = now_ns, payload
+        made, ending = self._client.statistics.connections, self._client.last_ending
+        if self._reception.note(slices, now_ns, made, ending):
+            self.statistics.holes = self._reception.holes
+            self._publish(self._batcher.interrupt())
 
     def _record(self, capture: Capture, frame: bytes, now_ns: int) -> None:
         """Capture is a by-product: when it fails, that is said, and listening goes on."""
@@ -407,7 +389,7 @@ class MassiveDataListener:
         """Healthy only while the lease is ours, topics are subscribed and data comes."""
         works = self._state is State.RUNNING and self._client.healthy
         running = self._state is State.RUNNING
-        newest = newest_ms(self._last_payload)
+        newest = self._reception.newest_ms()
         return Report(
             service=self.name,
             instance=self._instance,

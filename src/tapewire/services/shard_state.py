@@ -149,8 +149,12 @@ class ShardState:
         self._apply([*marks, *events] if marks else events)
         self._note_time(batch, bool(events))
         if batch.ending and not self.ended:  # it is said again until somebody hears it
-            self._apply([Clock(max(self.second_ms, 0), final=True)])
+            self._apply([Clock(self._end_ms(batch), final=True)])
             self.ended = self._ending_unwritten = True
+
+    def _end_ms(self, batch: Batch) -> int:
+        """Event time at the end of a replay: any shard's newest, so that all end together."""
+        return max(self.second_ms, batch.newest_ms) if self.second_ms >= 0 else 0
 
     def _admitted(self, batch: Batch, events: list[Event]) -> list[Event]:
         """Events without those from the future, which are counted: they would move the clock."""

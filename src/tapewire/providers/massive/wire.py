@@ -350,9 +350,12 @@ _times = msgspec.json.Decoder(list[_Times]).decode
 
 
 def newest_ms(payload: bytes) -> int | None:
-    """Event time in ms of the last of some events; None where it cannot be told."""
+    """Event time in ms of the last of some events; None where it cannot be told.
+
+    A bar's is the last millisecond that it covers.
+    """
     try:
         last = _times(b"[" + payload + b"]")[-1]
-        return milliseconds(last.e or last.t)
+        return milliseconds(last.e) - 1 if last.e else milliseconds(last.t)
     except (*UNREADABLE, BadValueError, IndexError):
         return None

@@ -1,0 +1,48 @@
+"""What came last off the socket, and the holes that reconnections leave."""
+
+from tapewire.model.streams import Shard, Stream
+from tapewire.providers.batcher import Slice
+from tapewire.services.reception import MAX_HOLES, Hole, Reception
+from tests.analyzers.tape import ms, trade
+from tests.services.producer import wire
+
+SECOND_NS = 1_000_000_000
+
+
+def slices(*times: str) -> list[Slice]:
+    """One trade in each of several shards."""
+    return [
+        Slice(Shard(Stream.TRADES, k), 1, wire(trade("AAPL", 1.0, at=at)))
+        for k, at in enumerate(times)
+    ]
+
+
+def test_the_newest_event_of_a_frame_may_be_in_any_shard() -> None:
+    reception = Reception()
+    assert reception.newest_ms() is None
+    reception.note(slices("09:31:00", "09:31:00.250", "09:31:00.100"), 1, 1, "")
+    assert reception.newest_ms() == ms("09:31:00.250")
+
+
+def test_events_without_a_time_say_nothing() -> None:
+    reception = Reception()
+    reception.note([Slice(Shard(Stream.UNKNOWN, 0), 1, b'{"ev":"XX"}')], 1, 1, "")
+    assert not reception.newest_ms()
+
+
+def test_a_new_connections_first_data_ends_a_hole() -> None:
+    reception = Reception()
+    assert reception.note(slices("09:31"), 5 * SECOND_NS, 1, "") is None
+    assert reception.note(slices("09:31"), 6 * SECOND_NS, 1, "") is None
+    hole = reception.note(slices("09:31"), 9 * SECOND_NS, 3, "dropped")
+    assert hole == Hole(6_000, 9_000, "dropped")
+    assert reception.note(slices("09:31"), 10 * SECOND_NS, 3, "dropped") is None
+    assert reception.holes == [hole]
+
+
+def test_only_the_newest_holes_are_kept() -> None:
+    reception = Reception()
+    for number in range(1, MAX_HOLES + 5):
+        reception.note(slices("09:31"), number * SECOND_NS, number, "")
+    assert len(reception.holes) == MAX_HOLES
+    assert reception.holes[-1].to_ms == (MAX_HOLES + 4) * 1000
