@@ -187,7 +187,7 @@ class Seer:
     def __init__(self) -> None:
         self.seen: list[tuple[str, float]] = []
 
-    def see(self, trades: Mapping[str, Sequence[Trade]]) -> None:
+    def see(self, trades: Mapping[str, Sequence[Trade]], bars: Mapping[str, Bar]) -> None:
         for symbol, shown in trades.items():
             self.seen += [(symbol, trade.price) for trade in shown]
 

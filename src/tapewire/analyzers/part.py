@@ -58,11 +58,12 @@ class Part(Protocol):
 class SeesTrades(Protocol):
     """A part that looks at single trades too."""
 
-    def see(self, trades: Mapping[str, Sequence[Trade]]) -> None:
+    def see(self, trades: Mapping[str, Sequence[Trade]], bars: Mapping[str, Bar]) -> None:
         """Take every applied trade once, late ones included, by symbol in order of arrival.
 
         Comes before each drain and before the cut that ends the trades' second; what comes with
-        a drain is flushed with it. The lists belong to the caller, who empties them.
+        a drain is flushed with it. The lists belong to the caller, who empties them. ``bars``
+        hold the second's sums of the symbols all of whose trades lie in it.
         """
 
 

@@ -206,10 +206,21 @@ class TradeFold:
         for symbol, trades in kept.items():
             recent[symbol].extend([trade.sequence for trade in trades])
         self._unsaved.update(kept)
-        for part in self._seeing:
-            part.see(kept)
+        if self._seeing:
+            bars = self._bars_of(kept)
+            for part in self._seeing:
+                part.see(kept, bars)
         for trades in kept.values():
             trades.clear()
+
+    def _bars_of(self, symbols: Iterable[str]) -> dict[str, Bar]:
+        """The second's bars of symbols without a late trade since the last cut."""
+        current, late = self._current, {bar.symbol for bar in self._late}
+        return {
+            symbol: current[symbol][0]
+            for symbol in symbols
+            if symbol in current and symbol not in late
+        }
 
     def _choose_effects(self) -> None:
         day, second_ms = self._clock.day, self._clock.second_ms

@@ -287,12 +287,16 @@ class BestQuote(Struct, array_like=True, gc=False):
     timestamp_ms: int
 
 
+WATCHED = "watched"
+
+
 class Fact(Struct, array_like=True, gc=False):
     """One thing that somebody else knows of a symbol: an idempotent upsert by (symbol, field).
 
     ``date`` is the trading date that it holds for, empty for one that holds on. Fields and
     their values: ``halted`` bool, ``news_at`` ms UTC, ``best_quote`` BestQuote,
-    ``volume_curve`` the curve of the session ``date`` (``analyzers/volume_curves.py``).
+    ``volume_curve`` the curve of the session ``date`` (``analyzers/volume_curves.py``),
+    ``watched`` bool: somebody looks at the symbol's time and sales.
     """
 
     symbol: str
