@@ -10,6 +10,7 @@ import pytest
 from tapewire.caches.cache import (
     Fenced,
     Followed,
+    Items,
     Place,
     StoreLostWrites,
     WidgetCache,
@@ -320,3 +321,6 @@ class WidgetCacheContract:
         assert [msgspec.msgpack.decode(item.packed)[1] for item in every] == [0, 1, 1, 2, 2, 2]
         assert await cache.items(SHARD, "halts", 2) == every[-2:]
         assert await cache.items(SHARD, "nothing") == []
+        snapshot = await cache.snapshot(SHARD, {}, (), ["halts", "nothing"])
+        assert snapshot.place == place
+        assert snapshot.items == {"halts": Items(6, every), "nothing": Items(0, [])}

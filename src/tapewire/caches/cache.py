@@ -63,14 +63,6 @@ class Claim(Struct):
     positions: dict[str, bytes]
 
 
-class Snapshot(Struct):
-    """A shard's place and the rows asked for, taken in one ``MULTI``."""
-
-    place: Place | None
-    rows: dict[str, dict[str, bytes]]
-    boards: dict[str, dict[str, float]]
-
-
 class Followed(Struct):
     """One change stream entry of one shard."""
 
@@ -84,6 +76,22 @@ class Item(NamedTuple):
 
     sequence: int
     packed: bytes
+
+
+class Items(NamedTuple):
+    """An event feed's items in one shard: the last number given (0: none yet), what is kept."""
+
+    last: int
+    kept: list[Item]
+
+
+class Snapshot(Struct):
+    """A shard's place and what was asked for, taken in one ``MULTI``."""
+
+    place: Place | None
+    rows: dict[str, dict[str, bytes]]
+    boards: dict[str, dict[str, float]]
+    items: dict[str, Items] = {}
 
 
 Wanted = Mapping[str, Sequence[str] | None]
@@ -131,8 +139,10 @@ class WidgetCache(Protocol):
         is reserved.
         """
 
-    async def snapshot(self, shard: str, hashes: Wanted, boards: Sequence[str] = ()) -> Snapshot:
-        """Place and rows in one MULTI."""
+    async def snapshot(
+        self, shard: str, hashes: Wanted, boards: Sequence[str] = (), feeds: Sequence[str] = ()
+    ) -> Snapshot:
+        """Place, rows, boards and all items kept of event feeds in one MULTI."""
 
     def follow(self, places: Mapping[str, Place]) -> AsyncGenerator[Sequence[Followed], None]:
         """Change stream entries after these places, as they come (XREAD BLOCK).

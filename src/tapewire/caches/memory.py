@@ -11,6 +11,7 @@ from tapewire.caches.cache import (
     Claim,
     Followed,
     Item,
+    Items,
     Place,
     Snapshot,
     Wanted,
@@ -146,11 +147,19 @@ class MemoryWidgetCache:
         stored = self._shard(shard).hashes
         return {name: part(stored.get(name, {}), fields) for name, fields in hashes.items()}
 
-    async def snapshot(self, shard: str, hashes: Wanted, boards: Sequence[str] = ()) -> Snapshot:
-        """Place and copies of rows."""
+    async def snapshot(
+        self, shard: str, hashes: Wanted, boards: Sequence[str] = (), feeds: Sequence[str] = ()
+    ) -> Snapshot:
+        """Place and copies of rows and items."""
         stored = self._shard(shard)
         found = {name: dict(stored.boards.get(name, {})) for name in boards}
-        return Snapshot(stored.place, await self.fetch(shard, hashes), found)
+        items = {
+            name: Items(
+                stored.sequences.get(name, 0), [Item(*item) for item in stored.items.get(name, ())]
+            )
+            for name in feeds
+        }
+        return Snapshot(stored.place, await self.fetch(shard, hashes), found, items)
 
     async def follow(self, places: Mapping[str, Place]) -> AsyncGenerator[Sequence[Followed], None]:
         """Follow change streams."""

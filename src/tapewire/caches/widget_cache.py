@@ -16,6 +16,7 @@ from tapewire.caches.cache import (
     Fenced,
     Followed,
     Item,
+    Items,
     Place,
     Snapshot,
     StoreLostWrites,
@@ -136,19 +137,29 @@ class RedisWidgetCache:
         reads = [read_hash(keys.of(name), fields) for name, fields in hashes.items()]
         return hashes_of(hashes, await self._link.together(reads, atomic=False))
 
-    async def snapshot(self, shard: str, hashes: Wanted, boards: Sequence[str] = ()) -> Snapshot:
-        """Place, hashes and boards in one MULTI."""
+    async def snapshot(
+        self, shard: str, hashes: Wanted, boards: Sequence[str] = (), feeds: Sequence[str] = ()
+    ) -> Snapshot:
+        """Place, hashes, boards and items in one MULTI."""
         keys = WidgetDataCacheKeys(shard)
         commands: list[Command] = [("GET", keys.place)]
         commands += [read_hash(keys.of(name), fields) for name, fields in hashes.items()]
         commands += [("ZRANGE", keys.of(name), 0, -1, "WITHSCORES") for name in boards]
-        place, *answers = await self._link.together(commands, atomic=True)
+        commands += [("LRANGE", keys.of(name), 0, -1) for name in feeds]
+        commands.append(("HMGET", keys.sequences, *(feeds or ("",))))
+        place, *answers, numbers = await self._link.together(commands, atomic=True)
+        scored = answers[len(hashes) : len(hashes) + len(boards)]
         found = {
             name: {member.decode(): float(score) for member, score in pairs(scores)}
-            for name, scores in zip(boards, answers[len(hashes) :], strict=True)
+            for name, scores in zip(boards, scored, strict=True)
         }
         rows = hashes_of(hashes, answers[: len(hashes)])
-        return Snapshot(Place.parse(place.decode()) if place else None, rows, found)
+        lists = zip(feeds, answers[len(hashes) + len(boards) :], numbers, strict=False)
+        items = {
+            name: Items(int(last or 0), [_decode_item(item) for item in kept])
+            for name, kept, last in lists
+        }
+        return Snapshot(Place.parse(place.decode()) if place else None, rows, found, items)
 
     async def follow(self, places: Mapping[str, Place]) -> AsyncGenerator[Sequence[Followed], None]:
         """Follow change streams on a connection of its own."""
