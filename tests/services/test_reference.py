@@ -12,9 +12,11 @@ import pytest
 from aiohttp import web
 
 from tapewire.caches.cache import CacheUnavailable
+from tapewire.caches.reference import Loaded
 from tapewire.market.sessions import SessionCalendar
 from tapewire.model.rows import Reference
 from tapewire.providers.massive.rest import MassiveRest, RestSettings
+from tapewire.runtime.lease import Renewal
 from tapewire.runtime.service import DependencyMissing, RefusedByProvider, State
 from tapewire.services.reference import ReferenceService
 from tapewire.simulators.lean import LeanSource
@@ -40,6 +42,7 @@ class Store:
 
     def __init__(self) -> None:
         self.puts: list[tuple[str, list[Reference]]] = []
+        self.marks: dict[str, Loaded] = {}
         self.refusals = 0
 
     async def put(self, date: str, rows: Sequence[Reference]) -> None:
@@ -47,6 +50,12 @@ class Store:
             self.refusals -= 1
             raise CacheUnavailable("the store is restarting")
         self.puts.append((date, list(rows)))
+
+    async def mark_loaded(self, loaded: Loaded) -> None:
+        self.marks[loaded.date] = loaded
+
+    async def loaded(self, date: str) -> Loaded | None:
+        return self.marks.get(date)
 
     def rows(self, date: str) -> dict[str, Reference]:
         return {row.symbol: row for put, rows in self.puts if put == date for row in rows}
@@ -73,15 +82,19 @@ class World:
             jitter=lambda: 1.0,
             settings=RestSettings(tries=1),
         )
-        self.service = ReferenceService(
+        self.service = self.another()
+        self.waits: list[float] = []
+
+    def another(self, **options: Any) -> ReferenceService:
+        return ReferenceService(
             self.rest,
             self.store,
             SessionCalendar.load("XNYS"),
             wall_ms=lambda: self.wall_ms,
             sleep=self._sleep,
             jitter=lambda: 1.0,
+            **options,
         )
-        self.waits: list[float] = []
 
     def at(self, utc: str) -> None:
         self.wall_ms = int(datetime.fromisoformat(utc).replace(tzinfo=UTC).timestamp() * 1000)
@@ -376,3 +389,61 @@ async def test_the_simulator_accepts_no_other_key(shared: Path) -> None:
         rest = MassiveRest(simulator.rest_url, "another", session=session, clock=FakeTime())
         with pytest.raises(RefusedByProvider, match="Unknown API Key"):
             await rest.market_status()
+
+
+async def test_started_again_it_loads_nothing_that_was_loaded(world: World) -> None:
+    world.day("2013-10-09", IBM=1000)
+    await world.service.start()
+    await world.until(lambda: world.service.report().healthy)
+    asked = len(world.server.asked)
+    again = world.another()
+    await again.start()
+    await world.until(lambda: again.report().healthy)
+    assert len(world.server.asked) == asked
+    assert again.report().detail["loaded"] == world.service.report().detail["loaded"]
+    await again.stop()
+
+
+async def test_of_several_replicas_one_loads_and_the_others_take_it_over(world: World) -> None:
+    world.day("2013-10-09", IBM=1000)
+    leases = OneHolder()
+    leases.holder = "somebody who is just dying"
+    services = [world.another(lease=leases.of(name)) for name in ("a", "b", "c")]
+    for service in services:
+        await service.start()
+    await world.until(lambda: {one.report().state for one in services} == {State.STAND_BY})
+    assert world.server.asked == []
+    leases.holder = None
+    await world.until(lambda: all(one.report().healthy for one in services))
+    await world.until(lambda: {one.report().state for one in services} == {State.RUNNING})
+    assert set(Counter(world.asked_dates()).values()) == {1}
+    assert leases.holder is None
+    for service in services:
+        await service.stop()
+
+
+class OneHolder:
+    """A lease that one of several may hold."""
+
+    def __init__(self) -> None:
+        self.holder: str | None = None
+
+    def of(self, name: str) -> "OneHolder.Handle":
+        return OneHolder.Handle(self, name)
+
+    class Handle:
+        def __init__(self, lease: "OneHolder", name: str) -> None:
+            self._lease, self._name = lease, name
+
+        async def acquire(self) -> int | None:
+            if self._lease.holder not in (None, self._name):
+                return None
+            self._lease.holder = self._name
+            return 1
+
+        async def renew(self) -> Renewal:
+            return Renewal.HELD if self._lease.holder == self._name else Renewal.REFUSED
+
+        async def release(self) -> None:
+            if self._lease.holder == self._name:
+                self._lease.holder = None

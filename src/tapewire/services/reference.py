@@ -8,26 +8,33 @@ way of an event: processors read the rows from the store and follow its changes.
 A trading date is loaded half an hour before it turns (04:00 New York; the provider clears its
 own day at 03:30), at every turn, also before a date without a session: it then loads the next
 session's rows once more, since splits take effect and bars are corrected in between.
+
+Of several replicas one loads, by lease; the others read its mark. A mark also spares a service
+that is started again the load that was done before its start.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from tapewire.caches.cache import CacheUnavailable
-from tapewire.market.sessions import CalendarRangeError, SessionCalendar
+from tapewire.caches.known import Known, LookupCounts, LookupFailed
+from tapewire.caches.reference import Loaded
+from tapewire.market.sessions import SessionCalendar
 from tapewire.model.rows import Reference
 from tapewire.providers.massive.rest import MassiveRest, RestError, TryLater
-from tapewire.providers.massive.rest_models import DayBar, FreeFloat, Number
+from tapewire.runtime.lease import Lease
 from tapewire.runtime.service import DependencyMissing, Report, State
+from tapewire.services.reference_calls import AVERAGE_SESSIONS
+from tapewire.services.reference_draft import Draft
 
-AVERAGE_SESSIONS = 30
-"""Sessions in the average volume (``components.md`` 4)."""
+WARMED = ("snapshots", "market_status")
+"""What is asked for once, after each load, for all who look it up later."""
 
 
 class ReferenceStore(Protocol):
@@ -35,6 +42,27 @@ class ReferenceStore(Protocol):
 
     async def put(self, date: str, rows: Sequence[Reference]) -> None:
         """Upsert a trading date's rows by symbol; CacheUnavailable: try again, it is safe."""
+
+    async def mark_loaded(self, loaded: Loaded) -> None:
+        """Say that a trading date's rows are complete."""
+
+    async def loaded(self, date: str) -> Loaded | None:
+        """How a trading date's rows were loaded; None when they were not."""
+
+
+class Lookups(Protocol):
+    """The Market Data Cache as it is needed here."""
+
+    counts: LookupCounts
+
+    async def lookup(self, kind: str, argument: str = "") -> Known:
+        """What is known of one thing."""
+
+    async def close(self) -> None:
+        """Stop asking."""
+
+
+_WORKING = (State.RUNNING, State.DEGRADED, State.STAND_BY)
 
 
 class NoPreviousSession(Exception):  # noqa: N818 - it says what happened
@@ -45,7 +73,8 @@ class ReferenceSettings(Struct, frozen=True):
     """How much and how often.
 
     ``lead_ms``: how long before its turn a date is loaded. Seconds are waits: the first after a
-    failure, the longest after many, and between two looks at the wall clock when idle.
+    failure, the longest after many, between two looks at the wall clock when idle, between two
+    looks at what another replica has loaded, and between two renewals of the lease.
     """
 
     sessions: int = AVERAGE_SESSIONS
@@ -53,85 +82,8 @@ class ReferenceSettings(Struct, frozen=True):
     backoff_s: float = 2.0
     longest_backoff_s: float = 300.0
     look_s: float = 30.0
-
-
-class Draft(Struct):
-    """A date's rows while they are being asked for; a failed load goes on where it stopped.
-
-    ``newest``: the session before the date; ``waiting``: older sessions still to be asked for,
-    newest first; ``barren``: those of which the provider has no bars at all.
-    ``volumes``: symbol -> sum and number of the sessions in which it appears.
-    ``missing``: field -> why it is empty.
-    """
-
-    date: str
-    newest: str
-    waiting: list[str]
-    previous: dict[str, DayBar] = field(default_factory=dict)
-    volumes: dict[str, tuple[Number, int]] = field(default_factory=dict)
-    floats: dict[str, Number] = field(default_factory=dict)
-    floats_asked: bool = False
-    barren: list[str] = field(default_factory=list)
-    missing: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, date: str, calendar: SessionCalendar, sessions: int) -> "Draft":
-        """Name the sessions before a date, as far back as the calendar reaches."""
-        found = [date]
-        with suppress(CalendarRangeError):  # the calendar begins here: a shorter mean
-            while len(found) <= sessions:
-                found.append(calendar.previous_session(found[-1]).date)
-        return cls(date, found[1] if found[1:] else "", found[2:])
-
-    @property
-    def is_averaged(self) -> bool:
-        """Whether every session could be had.
-
-        Without one of them nobody gets an average: it would be a mean over fewer sessions than
-        the column says, for every symbol.
-        """
-        return not self.waiting and not self.barren
-
-    def add_session(self, bars: Iterable[DayBar], *, newest: bool) -> None:
-        """Take in one session's grouped day."""
-        for bar in bars:
-            if newest:
-                self.previous[bar.symbol] = bar
-            if bar.volume is not None:
-                total, sessions = self.volumes.get(bar.symbol, (0, 0))
-                self.volumes[bar.symbol] = (total + bar.volume, sessions + 1)
-
-    def add_floats(self, rows: Iterable[FreeFloat]) -> None:
-        """Take in a page of free floats; one that takes effect after the date is not known yet."""
-        for row in rows:
-            if row.free_float is not None and (row.effective_date or "") <= self.date:
-                self.floats[row.symbol] = row.free_float
-
-    def rows(self) -> list[Reference]:
-        """One row for each symbol of which anything is known, by symbol."""
-        symbols = self.previous.keys() | self.floats.keys() | self.volumes.keys()
-        return [self._row(symbol) for symbol in sorted(symbols) if self._knows(symbol)]
-
-    def average_volume(self, symbol: str) -> float | None:
-        """Mean over the sessions in which the symbol appears; None without one."""
-        total, sessions = self.volumes.get(symbol, (0, 0))
-        return total / sessions if sessions and self.is_averaged else None
-
-    def _knows(self, symbol: str) -> bool:
-        return self.is_averaged or symbol in self.previous or symbol in self.floats
-
-    def _row(self, symbol: str) -> Reference:
-        row = Reference(
-            symbol,
-            self.date,
-            avg_volume=self.average_volume(symbol),
-            free_float=self.floats.get(symbol),
-        )
-        if (bar := self.previous.get(symbol)) is not None:
-            row.prev_day_open, row.prev_day_high = bar.open, bar.high
-            row.prev_day_low, row.prev_day_close = bar.low, bar.close
-            row.prev_day_volume, row.prev_day_vwap = bar.volume, bar.vwap
-        return row
+    stand_by_s: float = 2.0
+    renew_s: float = 5.0
 
 
 class ReferenceService:
@@ -155,6 +107,8 @@ class ReferenceService:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
         settings: ReferenceSettings = ReferenceSettings(),  # noqa: B008 - frozen
+        lease: Lease | None = None,
+        lookups: Lookups | None = None,
     ) -> None:
         self._rest = rest
         self._store = store
@@ -164,12 +118,15 @@ class ReferenceService:
         self._sleep = sleep
         self._jitter = jitter
         self._settings = settings
+        self._lease = lease
+        self._lookups = lookups
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._draft: Draft | None = None
         self._loaded: dict[str, dict[str, int]] = {}
         self._missing: dict[str, str] = {}
         self._done_at_turn = ""
+        self._anew = False
         self._failures = 0
         self._enter(State.STOPPED)
 
@@ -203,6 +160,8 @@ class ReferenceService:
     async def drain(self) -> None:
         """Stop loading. A load cut short is harmless: writing its rows again is safe."""
         await self._end_task()
+        if self._lookups is not None:
+            await self._lookups.close()
         if self._state is not State.FAILED:
             self._enter(State.DRAINING)
 
@@ -219,7 +178,7 @@ class ReferenceService:
             service=self.name,
             instance=self._instance,
             state=self._state,
-            healthy=self._state in (State.RUNNING, State.DEGRADED) and self._is_current(),
+            healthy=self._state in _WORKING and self._is_current(),
             since_ms=self._since_ms,
             detail={
                 "loaded": self._loaded,
@@ -227,17 +186,32 @@ class ReferenceService:
                 "failures": self._failures,
                 "rest": msgspec.to_builtins(self._rest.counts, str_keys=True),
                 "breaker": self._rest.breaker.state.value,
+                "lookups": msgspec.to_builtins(self._lookups.counts) if self._lookups else {},
             },
             reason=self._reason,
         )
 
     async def command(self, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """``reload``: load the current date again now."""
+        """``reload``: load the current date again now. ``lookup``: what is known of a thing.
+
+        ``lookup`` takes ``kind`` and ``argument`` and answers with the value (not a picture),
+        its age in ms and whether it is stale; ValueError in words where there is none.
+        """
+        if name == "lookup" and self._lookups is not None:
+            return await self._answer(self._lookups, arguments)
         if name != "reload":
-            raise ValueError(f"unknown command {name!r}; known: reload")
-        self._done_at_turn, self._draft = "", None
+            raise ValueError(f"unknown command {name!r}; known: reload, lookup")
+        self._done_at_turn, self._draft, self._anew = "", None, True
         self._wake.set()
         return {"date": self._due()[1]}
+
+    async def _answer(self, lookups: Lookups, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            known = await lookups.lookup(str(asked.get("kind")), str(asked.get("argument", "")))
+        except (LookupFailed, CacheUnavailable) as error:
+            raise ValueError(str(error)) from error
+        shown = {"value": known.value(), "age_ms": known.age_ms, "stale": known.stale}
+        return shown | {"reason": known.reason, "source": known.source.value}
 
     async def _keep_loaded(self) -> None:
         try:
@@ -254,16 +228,63 @@ class ReferenceService:
     async def _try(self, turn: str, date: str) -> None:
         """Load once; after a failure say why and wait, longer each time."""
         try:
-            await self._refresh(date)
+            loaded = await self._load_or_adopt(turn, date)
         except (RestError, NoPreviousSession, CacheUnavailable) as error:
             self._failures += 1
             self._enter(State.DEGRADED, f"{date}: {error}")
             await self._pause(self._backoff_s(error))
-        else:
-            self._done_at_turn, self._draft, self._failures = turn, None, 0
-            self._enter(State.RUNNING)
+            return
+        self._failures = 0
+        if not loaded:
+            self._enter(State.STAND_BY, f"another reference service loads {date}")
+            await self._pause(self._settings.stand_by_s)
+            return
+        self._done_at_turn, self._draft, self._anew = turn, None, False
+        self._enter(State.RUNNING)
 
-    async def _refresh(self, date: str) -> None:
+    async def _load_or_adopt(self, turn: str, date: str) -> bool:
+        """Whether the date is loaded now, by us or by somebody else."""
+        if not self._anew and await self._adopt(turn, date):
+            return True
+        async with self._held() as ours:
+            if ours and (self._anew or not await self._adopt(turn, date)):
+                await self._refresh(turn, date)
+        return ours
+
+    async def _adopt(self, turn: str, date: str) -> bool:
+        """Take over what somebody loaded for this turn; False when nobody did."""
+        mark = await self._store.loaded(date)
+        if mark is None or mark.turn != turn:
+            return False
+        self._remember(mark)
+        return True
+
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[bool]:
+        """Whether the lease is ours as long as the block lasts; alone it always is.
+
+        A lease that is lost meanwhile ends nothing: two loads at once do no harm.
+        """
+        if self._lease is None:
+            yield True
+            return
+        if await self._lease.acquire() is None:
+            yield False
+            return
+        renewing = asyncio.create_task(self._renew(self._lease))
+        try:
+            yield True
+        finally:
+            renewing.cancel()
+            await asyncio.wait({renewing})
+            await self._lease.release()
+
+    async def _renew(self, lease: Lease) -> None:
+        while True:
+            await self._sleep(self._settings.renew_s)
+            await lease.renew()
+
+    async def _refresh(self, turn: str, date: str) -> None:
         """Load a date and put it; on its first load the previous bars go ahead of the rest."""
         if self._draft is None or self._draft.date != date:
             self._draft = self._begin(date)
@@ -276,7 +297,20 @@ class ReferenceService:
         self._missing = draft.missing
         if not draft.previous:
             raise NoPreviousSession(draft.missing["prev_day"])
-        self._remember(draft, rows)
+        await self._warm(draft)
+        mark = Loaded(date, turn, self._wall_ms(), draft.counts(rows), draft.missing)
+        await self._store.mark_loaded(mark)
+        self._remember(mark)
+
+    async def _warm(self, draft: Draft) -> None:
+        """Ask for what everybody will look up; what cannot be had is said, and asked for then."""
+        if self._lookups is None:
+            return
+        for kind in WARMED:
+            try:
+                await self._lookups.lookup(kind)
+            except LookupFailed as error:
+                draft.missing[kind] = str(error)
 
     def _begin(self, date: str) -> Draft:
         return Draft.of(date, self._calendar, self._settings.sessions)
@@ -332,13 +366,8 @@ class ReferenceService:
                 f" {self._settings.sessions} sessions, so there is no mean over them"
             )
 
-    def _remember(self, draft: Draft, rows: Sequence[Reference]) -> None:
-        self._loaded[draft.date] = {
-            "symbols": len(rows),
-            "prev_day": len(draft.previous),
-            "avg_volume": sum(row.avg_volume is not None for row in rows),
-            "free_float": len(draft.floats),
-        }
+    def _remember(self, mark: Loaded) -> None:
+        self._loaded[mark.date], self._missing = mark.counts, mark.missing
         for past in sorted(self._loaded)[:-2]:
             del self._loaded[past]
 
