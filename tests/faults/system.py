@@ -110,6 +110,9 @@ class Setup:
     listens: bool = True
     """Whether the listener runs from the beginning."""
     shards: int = 1
+    """Of each stream."""
+    streams: tuple[Stream, ...] = (Stream.TRADES,)
+    """What queues there are; the source has trades."""
     processors: int = 1
     started: tuple[int, ...] | None = None
     """Which processors run from the beginning; None for all of them."""
@@ -168,8 +171,8 @@ class System:
     def __init__(self, day: Day, servers: RealServers | NoServers, setup: Setup) -> None:
         self.setup = setup
         self.servers = servers
-        self.shards = [Shard(Stream.TRADES, k) for k in range(setup.shards)]
-        counts = {Stream.TRADES: setup.shards}
+        self.shards = [Shard(stream, k) for stream in setup.streams for k in range(setup.shards)]
+        counts = dict.fromkeys(setup.streams, setup.shards)
         self.layout = replace_ttl(QueueLayout.lossless("", counts), setup.ttl_ms)
         self.simulator = MassiveSimulator(
             [day],
@@ -215,7 +218,7 @@ class System:
             self.client,
             queue,
             lease or LocalLease(EPOCH),
-            shards={Stream.TRADES: self.setup.shards},
+            shards=dict.fromkeys(self.setup.streams, self.setup.shards),
             bounds=self.setup.listener,
         )
         self.stack.push_async_callback(listener.stop)

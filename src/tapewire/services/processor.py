@@ -29,6 +29,7 @@ STAND_BY_S: Final = 3.0
 class MassiveDataProcessor:
     """A service that owns its shards and stands by for the others'.
 
+    ``shards`` are the same list, in the same order, for all processors that share them.
     ``make_analyzers`` builds fresh analyzers for each ownership of a shard; ``homes_up``
     tells the indices of the processors that have been up for 5 s.
     """
@@ -51,6 +52,7 @@ class MassiveDataProcessor:
         self._cache = cache
         self._references = references
         self._shards = tuple(shards)
+        self._homes = {shard: k % options.processors for k, shard in enumerate(self._shards)}
         self._make_analyzers = make_analyzers
         self._decode = decode
         self._options = options
@@ -82,9 +84,17 @@ class MassiveDataProcessor:
         task.add_done_callback(self._on_done)
         self._tasks.append(task)
 
+    def home_of(self, shard: Shard) -> int:
+        """The index of the shard's own processor.
+
+        Shards are dealt out in turn, over all streams, so that several streams of few shards
+        occupy as many processors as there are shards.
+        """
+        return self._homes[shard]
+
     def is_home(self, shard: Shard) -> bool:
         """Whether this processor is the shard's own."""
-        return shard.index % self._options.processors == self._options.index
+        return self.home_of(shard) == self._options.index
 
     def _on_done(self, task: "asyncio.Task[None]") -> None:
         error = None if task.cancelled() else task.exception()
@@ -175,7 +185,7 @@ class MassiveDataProcessor:
             settled_s = time.monotonic() - STAND_BY_S
             for shard, owner in list(self._owners.items()):
                 known = owner.began_s < settled_s and not self.is_home(shard)
-                if known and shard.index % self._options.processors in up:
+                if known and self.home_of(shard) in up:
                     _log.info("%s: giving it back to its own processor", shard.name)
                     await self.hand_over(shard)
 
