@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from tapewire.analyzers.halts import HaltFold
 from tapewire.model.batch import encode_batch
 from tapewire.model.events import Gap
 from tapewire.model.rows import Reference
@@ -403,8 +404,12 @@ class TestAnalysis:
                 for fold in make(Shard(stream, 0))
             ]
             for stream in Stream
-            if make(Shard(stream, 0))
+            if stream is not Stream.HALTS and make(Shard(stream, 0))
         }
+
+    def test_halts_are_folded_whatever_else_is(self) -> None:
+        (fold,) = Analysis.of(["LULD.*"]).maker()(Shard(Stream.HALTS, 0))
+        assert isinstance(fold, HaltFold)
 
     def test_trades_alone_fold_everything(self) -> None:
         assert self.streams("T.*") == {

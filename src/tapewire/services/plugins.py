@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tapewire.analyzers.analyzer import Analyzer
 from tapewire.analyzers.daily_range import DailyRangeAnalyzer, RangeRules
+from tapewire.analyzers.halts import HaltFold
 from tapewire.analyzers.part import Part
 from tapewire.analyzers.plugin import BAR_STREAMS, Context, Plugin
 from tapewire.caches.keys import WidgetDataCacheKeys
@@ -55,6 +56,9 @@ def _daily_range(context: Context) -> Part:
 BUILT_IN: Final[Mapping[str, Plugin]] = {
     "daily_range": Plugin(
         make=_daily_range, options=frozenset(RangeRules.__struct_fields__), default=True
+    ),
+    "halts": Plugin(
+        make=lambda context: HaltFold(context.calendar), streams=(Stream.HALTS,), default=True
     ),
 }
 

@@ -64,6 +64,12 @@ def test_luld_times_are_read_by_magnitude(sent: int) -> None:
     )
 
 
+def test_a_halt_may_come_without_price_bands() -> None:
+    event = only(decode(batch(Stream.HALTS, luld("ATHR", t=AT_MS * 1_000_000, h=0, l=0, i=[17]))))
+    assert isinstance(event, Luld)
+    assert (event.high, event.low, event.indicators) == (0.0, 0.0, (17,))
+
+
 @pytest.mark.parametrize("sent", [AT_MS * 1000, AT_MS * 1_000_000, AT_MS // 1000])
 def test_a_trades_time_in_another_unit_is_read_too(sent: int) -> None:
     assert only(trades(trade(t=sent))).timestamp_ms == AT_MS

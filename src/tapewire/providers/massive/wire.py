@@ -11,6 +11,7 @@ decoded event by event, so that one malformed event loses one event.
 from collections import Counter
 from collections.abc import Callable, Mapping
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
@@ -137,11 +138,12 @@ _REPAIRS: Final[dict[str, Callable[[Any], Any]]] = _by_field(
 
 
 class _Kind(NamedTuple):
-    """One event type on the wire."""
+    """One event type on the wire; ``types`` are those that differ from ``_STRICT``."""
 
     tag: str
     base: type[Struct]
     names: Mapping[str, str]
+    types: Mapping[str, Any] = MappingProxyType({})
 
 
 _BAR: Final = {
@@ -180,6 +182,9 @@ _QUOTE: Final = {
     "condition": "c",
     "sequence": "q",
 }
+_BANDS: Final = {"high": _Side, "low": _Side}
+"""A halt need not come with price bands."""
+
 _LULD: Final = {
     "symbol": "T",
     "high": "h",
@@ -194,7 +199,7 @@ KINDS: Final[Mapping[Stream, tuple[_Kind, ...]]] = {
     Stream.TRADES: (_Kind("T", Trade, _TRADE),),
     Stream.QUOTES: (_Kind("Q", Quote, _QUOTE),),
     Stream.AGGREGATE: (_Kind("A", Aggregate, _BAR), _Kind("AM", Aggregate, _BAR)),
-    Stream.HALTS: (_Kind("LULD", Luld, _LULD),),
+    Stream.HALTS: (_Kind("LULD", Luld, _LULD, _BANDS),),
 }
 """Stream -> the event types that it carries. ``A`` and ``AM`` differ by end - start."""
 
@@ -206,7 +211,7 @@ def _wire(kind: _Kind, types: Mapping[str, Any], nullable: bool) -> type[Struct]
     """
     fields: list[Any] = []
     for field in structs.fields(kind.base):
-        declared = types.get(field.name, field.type)
+        declared = kind.types.get(field.name, types.get(field.name, field.type))
         if field.required:
             fields.append((field.name, declared))
         else:
