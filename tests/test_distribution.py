@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import PROJECT
-from tests.distribution import GROUPS, LIVE, REPLAYS, group_of, turn_of
+from tests.distribution import GROUPS, REPLAYS, TIMED, group_of, turn_of
 
 
 @pytest.mark.parametrize("path", GROUPS)
@@ -14,8 +14,8 @@ def test_what_is_grouped_exists(path: str) -> None:
 @pytest.mark.parametrize(
     ("test_id", "group"),
     [
-        ("tests/faults/test_redis.py::test_a_restart", LIVE),
-        ("tests/e2e/test_dashboard.py::test_the_boards_move[x/y::z]", LIVE),
+        ("tests/faults/test_redis.py::test_a_restart", TIMED),
+        ("tests/e2e/test_dashboard.py::test_the_boards_move[x/y::z]", TIMED),
         ("tests/integration/test_recorded_day.py::test_candles", REPLAYS),
         ("tests/integration/test_cli.py::test_help", "tests/integration/test_cli.py"),
         ("tests/model/test_rows.py::test_a_row", "tests/model/test_rows.py"),

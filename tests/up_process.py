@@ -23,7 +23,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.conftest import PROJECT
 from tests.replays import environment
-from tests.servers import wait_until
+from tests.servers import free_port, wait_until
 
 TAPEWIRE = (sys.executable, "-m", "tapewire", "up")
 MAKE_UP = (
@@ -50,10 +50,22 @@ Message = dict[str, Any]
 
 
 def build_dashboard() -> None:
-    """Build ``web/dist`` unless it is newer than its sources."""
+    """Build ``web/dist``, and what that needs, unless it is newer than its sources."""
     build = [sys.executable, str(PROJECT / "scripts" / "build_dashboard.py")]
-    done = subprocess.run(build, capture_output=True, text=True, check=False)
+    with changing_web():
+        done = subprocess.run(build, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def changing_web() -> Iterator[None]:
+    """Nobody else that runs tests changes ``web/dist`` or ``web/node_modules`` meanwhile."""
+    with (PROJECT / "web" / "package-lock.json").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 class UpProcess:
@@ -175,9 +187,20 @@ class UpProcess:
 
 @contextmanager
 def running_up(
-    folder: Path, *options: str, make: bool = False, **settings: str
+    folder: Path,
+    *options: str,
+    make: bool = False,
+    usual_ports: bool = False,
+    **settings: str,
 ) -> Iterator[UpProcess]:
-    """Start ``tapewire up`` (or ``make up``) on a data folder; it has ended afterwards."""
+    """Start ``tapewire up`` (or ``make up``) on a data folder; it has ended afterwards.
+
+    Its ports are free ones of the test's own, unless the ``usual_ports`` (which another system
+    on this machine may take at the same moment) are what the test is about.
+    """
+    if not usual_ports:
+        settings = {"TAPEWIRE_HTTP_PORT_WDS": str(free_port())} | settings
+        options = options if "--port" in options else (*options, "--port", str(free_port()))
     command = (*MAKE_UP, f"ARGS={' '.join(options)}") if make else (*TAPEWIRE, *options)
     up = UpProcess(folder, command, settings)
     try:

@@ -51,11 +51,11 @@ def seconds_until_nothing_remains(up: UpProcess) -> float:
 def test_the_second_make_up_shows_moving_rows_within_five_seconds_and_ctrl_c_ends_it(
     tmp_path: Path,
 ) -> None:
-    with running_up(tmp_path / "data", make=True) as first:
+    with running_up(tmp_path / "data", make=True, usual_ports=True) as first:
         assert first.url
         first.interrupt()
         first.end()
-    with running_up(tmp_path / "data", make=True) as second:
+    with running_up(tmp_path / "data", make=True, usual_ports=True) as second:
         taken_s = seconds_until_rows_move(second)
         assert taken_s < MOVES_WITHIN_S, second.text
         second.interrupt()
@@ -130,7 +130,7 @@ def test_taken_ports_are_passed_over_in_one_line_each(tmp_path: Path) -> None:
         for port in (8000, 4202):
             if not is_listening(port):
                 stack.enter_context(socket.create_server(("127.0.0.1", port)))
-        up = stack.enter_context(running_up(tmp_path / "data"))
+        up = stack.enter_context(running_up(tmp_path / "data", usual_ports=True))
         assert up.url != "http://127.0.0.1:8000"
         assert ":4202/" not in up.config["wds_url"]
     said = [line for line in up.lines if "is taken" in line]
