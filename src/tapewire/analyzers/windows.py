@@ -69,6 +69,7 @@ class Windows:
         self._young: set[int] = set()
         self._aged: set[int] = set()
         self._arrivals: Arrivals | None = None  # of the current second
+        self._written: set[int] = set()  # seconds whose arrivals are, or will be, stored
         self._unwritten: dict[int, Arrivals] = {}
 
     def add(self, bars: Iterable[Bar]) -> None:
@@ -115,6 +116,7 @@ class Windows:
             arrivals = self._arrivals = Arrivals(replaces)
         arrivals.append(now - second, symbol, entry)
         self._unwritten[now] = arrivals
+        self._written.add(now)
 
     def _columns(self, second: int) -> Columns:
         columns = self._ring.get(second)
@@ -161,6 +163,7 @@ class Windows:
         if first > self._first:
             self._first = first
             self._settled.close(first)
+            self._written = {second for second in self._written if second >= first}
             for second in [second for second in self._ring if second < first]:
                 del self._ring[second]
         for second in [second for second in self._young if second < self.second - 1]:
@@ -213,10 +216,9 @@ class Windows:
         """Make the next drain write everything, over what was written before."""
         if self.second < 0:
             return
-        seconds = range(_kept_from(self.second), self.second)
-        self._unwritten = {second: self._whole(second) for second in seconds}
-        if self.second in self._ring:
-            self._arrivals = self._unwritten[self.second] = self._whole(self.second)
+        self._written |= self._ring.keys()
+        self._unwritten = {second: self._whole(second) for second in self._written}
+        self._arrivals = self._unwritten.get(self.second)
 
     def _whole(self, second: int) -> Arrivals:
         columns = self._ring.get(second)
@@ -253,6 +255,7 @@ class Windows:
         for at in sorted(chunks):
             if self._first <= at <= self.second:
                 arrivals = _decode(chunks[at])
+                self._written.add(at)
                 self._put_back(at, arrivals, max(self._first, turn_ms // SECOND_MS))
                 if at == self.second:
                     self._arrivals = arrivals

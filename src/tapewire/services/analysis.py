@@ -12,6 +12,7 @@ from msgspec import Struct, field, structs
 
 from tapewire.analyzers.aggregates import AggregateFold
 from tapewire.analyzers.bars import SECOND_MS
+from tapewire.analyzers.best_quotes import BestQuotes
 from tapewire.analyzers.candles import GRACE_MS, MINUTE_MS, AtomicOhlcEngine
 from tapewire.analyzers.leaderboard import LeaderboardAnalyzer
 from tapewire.analyzers.part import Part
@@ -131,10 +132,17 @@ class Analysis(Struct, frozen=True, kw_only=True):
         parts = [*self._quotes(Stream.AGGREGATE), *others, *candles]
         return [AggregateFold(calendar, parts, self.bar_ms)] if parts else ()
 
+    def fold_quotes(
+        self, calendar: SessionCalendar, others: Sequence[Part]
+    ) -> Sequence[TimedAnalyzer]:
+        """Best bids and offers, for the quote records of the other streams."""
+        return [BestQuotes(calendar)] if "Q" in self.topics and "quotes" in self.core else ()
+
 
 _Fold = Callable[[Analysis, SessionCalendar, Sequence[Part]], Sequence[TimedAnalyzer]]
 
 _FOLDS: dict[Stream, _Fold] = {
     Stream.TRADES: Analysis.fold_trades,
     Stream.AGGREGATE: Analysis.fold_aggregates,
+    Stream.QUOTES: Analysis.fold_quotes,
 }

@@ -13,10 +13,12 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from tapewire.caches.cache import Fenced, WidgetCache
-from tapewire.model.rows import Reference
+from tapewire.market.symbols import shard_of
+from tapewire.model.rows import Fact, Reference
 from tapewire.model.streams import Shard
 from tapewire.queues.queue import ChannelClosed, Consumer, Queue, QueueError
 from tapewire.runtime.service import Report, State
+from tapewire.services.facts import FactFollower
 from tapewire.services.shard_owner import RETRY_S, ProcessorOptions, References, ShardOwner
 from tapewire.services.shard_state import Decode, ShardState, TimedAnalyzer
 
@@ -61,6 +63,8 @@ class MassiveDataProcessor:
         self._owners: dict[Shard, ShardOwner] = {}
         self._consumers: dict[Shard, Consumer] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._facts = FactFollower(cache, self.learn)
+        self._following: asyncio.Task[None] | None = None
         self._state = State.STARTING
         self._since_ms = int(now_ms())
         self._takeovers: Counter[str] = Counter()
@@ -74,6 +78,8 @@ class MassiveDataProcessor:
         await self._queue.start()
         await self._queue.declare(self._shards)
         self._failed = asyncio.get_running_loop().create_future()
+        self._following = asyncio.create_task(self._facts.run(), name="facts")
+        self._following.add_done_callback(self._on_done)
         for shard in self._shards:
             self._watch(asyncio.create_task(self._hold(shard), name=f"hold {shard.name}"))
         if self._options.processors > 1:
@@ -145,6 +151,7 @@ class MassiveDataProcessor:
             )
             owner = ShardOwner(state, consumer, self._cache, self._options, self._now_ms)
             self._owners[shard] = owner
+            state.learn(self._concerning(shard, self._facts.known()))
             self._takeovers[shard.name] += 1
             await owner.run(first, self._references)
         finally:
@@ -162,6 +169,17 @@ class MassiveDataProcessor:
         """Give changed reference rows to every owned shard."""
         for owner in self._owners.values():
             owner.state.refer(references)
+
+    def learn(self, facts: Sequence[Fact]) -> None:
+        """Give facts to the owned shards whose symbols they are about."""
+        for shard, owner in self._owners.items():
+            owner.state.learn(self._concerning(shard, facts))
+
+    def _concerning(self, shard: Shard, facts: Sequence[Fact]) -> Sequence[Fact]:
+        count = sum(other.stream is shard.stream for other in self._shards)
+        if count == 1:
+            return facts
+        return [fact for fact in facts if shard_of(fact.symbol, count) == shard.index]
 
     async def hand_over(self, shard: Shard) -> None:
         """Flush, acknowledge, close the channel: another processor takes the shard at once.
@@ -190,9 +208,14 @@ class MassiveDataProcessor:
                     await self.hand_over(shard)
 
     async def drain(self) -> None:
-        """Hand every shard over, and stop standing by for the others."""
+        """Hand every shard over, and stop standing by for the others.
+
+        Facts that others have flushed by now are learned before, so that the last rows have them.
+        """
         self._state = State.DRAINING
         self._draining.set()
+        if self._owners and self._following and not self._following.done():
+            await self._facts.catch_up()
         while holding := [task for task in self._tasks if not task.done()]:
             for shard, consumer in list(self._consumers.items()):
                 if shard in self._owners:  # others that drain may just have made it ours
@@ -206,7 +229,8 @@ class MassiveDataProcessor:
 
         Asks again: on Python 3.11 ``wait_for`` in a library may lose a cancellation.
         """
-        while running := [task for task in self._tasks if not task.done()]:
+        tasks = [*self._tasks, *([self._following] if self._following else [])]
+        while running := [task for task in tasks if not task.done()]:
             for task in running:
                 task.cancel()
             await asyncio.wait(running, timeout=0.5)

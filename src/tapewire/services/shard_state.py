@@ -11,11 +11,12 @@ from typing import Final, Protocol
 import msgspec
 
 from tapewire.analyzers.analyzer import Analyzer, Hashes
+from tapewire.analyzers.part import TakesFacts
 from tapewire.model.batch import Batch, decode_batch
 from tapewire.model.changes import Changes
 from tapewire.model.events import Aggregate, Clock, Event, Gap
 from tapewire.model.positions import Missing, Position, Positions, Verdict
-from tapewire.model.rows import Reference
+from tapewire.model.rows import Fact, Reference
 from tapewire.model.streams import Shard
 from tapewire.services.quiet_clock import Anchor, QuietClock, latest_ms
 
@@ -242,6 +243,12 @@ class ShardState:
         rows = list(references)
         for analyzer in self.analyzers:
             analyzer.refer(rows)
+
+    def learn(self, facts: Sequence[Fact]) -> None:
+        """Give facts to the analyzers that take them."""
+        for analyzer in self.analyzers:
+            if isinstance(analyzer, TakesFacts):
+                analyzer.learn(facts)
 
     def drain(self) -> Changes:
         """Everything that changed since the last drain."""
