@@ -20,6 +20,9 @@ from tapewire.model.events import Aggregate
 from tapewire.model.feeds import range_hash
 from tapewire.model.rows import DailyRange, RangeAlert, Reference, encode_row
 
+_ROUNDING: Final = 1e-12
+"""Far below the smallest price step: so that a distance of exactly ``near_pct`` is near."""
+
 HOD_ALERT: Final = "daily_range_hod_alert"
 LOD_ALERT: Final = "daily_range_lod_alert"
 
@@ -130,7 +133,8 @@ class DailyRangeAnalyzer:
         rules = rules or RangeRules()
         self._cooldown_ms = round(rules.cooldown_s * 1000)
         self._running_cooldown_ms = round(rules.running_cooldown_s * 1000)
-        self._near = (1 - rules.near_pct / 100, 1 + rules.near_pct / 100)
+        near = rules.near_pct / 100 + _ROUNDING
+        self._near = (1 - near, 1 + near)
         self._rising = rules.rising
         self._day: TradingDay | None = None
         self._mark = GapMark()
