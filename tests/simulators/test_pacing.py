@@ -30,6 +30,12 @@ def test_a_head_start_is_event_time_at_any_speed() -> None:
     assert delays(pace, 0, 10, 14) == [0, 0, 2]
 
 
+def test_a_delay_is_event_time_at_any_speed() -> None:
+    minutes_ms = 15 * 60_000
+    assert delays(Pace(Speed.parse("original"), 100, -minutes_ms), 0, 1) == [900, 901]
+    assert delays(Pace(Speed.parse("x1000"), 100, -minutes_ms), 0, 60) == [0.9, 0.96]
+
+
 def test_a_night_takes_a_second() -> None:
     night_s = 2 * OVERNIGHT_MS / 1000
     pace = Pace(Speed.parse("original"), 100)

@@ -45,6 +45,10 @@ def _speed(text: str) -> str:
     return text
 
 
+Delayed = Annotated[
+    bool,
+    typer.Option("--delayed", help="Send everything 15 minutes late, as the delayed feed does."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Go on and show every change.")]
 ProviderOption = Annotated[Provider, typer.Option("--provider", help="Where the data comes from.")]

@@ -12,7 +12,7 @@ import typer
 from msgspec import Struct
 
 from tapewire.cli import edge
-from tapewire.cli.options import Conditions, Json, QueueKind, SourceArguments, Speed
+from tapewire.cli.options import Conditions, Delayed, Json, QueueKind, SourceArguments, Speed
 from tapewire.runtime.service import UsageError
 
 
@@ -26,6 +26,7 @@ class ReplayOptions(Struct, frozen=True, kw_only=True):
     speed: str
     conditions: Conditions
     ttl_ms: int | None
+    delayed: bool = False
 
     def check(self) -> None:
         """Refuse what cannot work, with the reason."""
@@ -63,6 +64,7 @@ def replay(
             " nothing at any speed.",
         ),
     ] = None,
+    delayed: Delayed = False,
     json: Json = False,
 ) -> None:
     """Play recorded events the whole way: socket, queue, processor, Redis."""
@@ -74,6 +76,7 @@ def replay(
         speed=speed,
         conditions=conditions,
         ttl_ms=ttl,
+        delayed=delayed,
     )
     options.check()
     loaded = edge.load({"candle_conditions": conditions.value})

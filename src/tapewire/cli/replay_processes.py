@@ -58,6 +58,7 @@ def simulator_of(plan: Plan, ws_port: int, rest_port: int) -> WorkerSpec:
     """The provider: it plays once, and is not started again."""
     options = [part for source in plan.options.sources for part in ("--source", source)]
     options += ["--speed", plan.options.speed, "--once", "--quiet"]
+    options += ["--delayed"] if plan.options.delayed else []
     options += ["--port", str(ws_port), "--rest-port", str(rest_port)]
     command = tapewire_command("simulate", "massive", *options)
     return WorkerSpec("simulator", command, restart=Restart.NEVER)

@@ -28,6 +28,7 @@ from tapewire.cli.replay_watch import Watcher
 from tapewire.cli.servers import build_widget_cache, server
 from tapewire.cli.wiring import Wiring, shards_of
 from tapewire.model.streams import Shard
+from tapewire.providers.massive.feeds import DELAY_MS
 from tapewire.providers.massive.splitter import STREAM_OF_EVENT
 from tapewire.queues.memory import MemoryBroker
 from tapewire.runtime.environment import Loaded
@@ -167,7 +168,10 @@ def _parts(plan: Plan, cache: RedisWidgetCache) -> Any:
 async def in_this_process(plan: Plan, cache: RedisWidgetCache) -> Parts:
     """Simulator, listener and processor on this loop; yields a wait for what fails."""
     async with AsyncExitStack() as stack:
-        simulator = MassiveSimulator([plan.source], speed=plan.options.speed, once=True)
+        delay_ms = DELAY_MS if plan.options.delayed else 0
+        simulator = MassiveSimulator(
+            [plan.source], speed=plan.options.speed, once=True, delay_ms=delay_ms
+        )
         stack.push_async_callback(simulator.stop)
         await simulator.start()
         settings = at_simulator(plan.settings, simulator.ws_url, simulator.rest_url)

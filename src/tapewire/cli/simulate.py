@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
-from tapewire.cli.options import Faults, Json, Key, Provider, Seed, Sources, Speed
+from tapewire.cli.options import Delayed, Faults, Json, Key, Provider, Seed, Sources, Speed
 
 if TYPE_CHECKING:
     from tapewire.cli.simulator_service import PlayedSimulator
@@ -49,6 +49,7 @@ def simulate(
     key: Key = None,
     fault: Faults = None,
     once: Once = False,
+    delayed: Delayed = False,
     quiet: Quiet = False,
     began: Began = None,
     head_start: HeadStart = 0,
@@ -76,6 +77,7 @@ def simulate(
         port,
         rest_port,
         beginning(began_ms, now_ms, speed, head_start),
+        delayed=delayed,
     )
     printer = Printer.for_stdout(json=json)
     ready = _say_nothing if quiet else lambda: announce(simulator, printer, speed, key)
@@ -152,9 +154,12 @@ def build_simulator(
     port: int,
     rest_port: int,
     begin: Beginning = Beginning(),  # noqa: B008 - a tuple
+    *,
+    delayed: bool = False,
 ) -> "PlayedSimulator":
     """The simulator of these sources, not started; SourceError or FaultError (exit code 2)."""
     from tapewire.cli.simulator_service import PlayedSimulator
+    from tapewire.providers.massive.feeds import DELAY_MS
     from tapewire.simulators.resumed import resume
     from tapewire.simulators.source_strings import parse_source
 
@@ -167,4 +172,5 @@ def build_simulator(
         port=port,
         rest_port=rest_port,
         head_start_ms=begin.at_once_ms,
+        delay_ms=DELAY_MS if delayed else 0,
     )

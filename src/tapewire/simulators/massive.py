@@ -16,7 +16,8 @@ end of the source with ``once`` every connection is closed with 1000 "end of sou
 unreadable row) closes them with 1011 and sets ``finished``; `stop` then raises its error.
 
 Faults are planned at the start (``faults=["drop@1000"]``), by `MassiveSimulator.inject`, or by
-``POST {rest_url}/_simulator/faults`` with ``{"fault": "drop", "after": 1000}``;
+``POST {rest_url}/_simulator/faults`` with ``{"fault": "drop", "after": 1000}``; those of the REST
+side, at any time, by ``POST {rest_url}/_simulator/rest_faults`` (``rest_faults.py``);
 ``POST {rest_url}/_simulator/price`` with ``{"symbol": "AIG", "price": 50.25}`` makes a ticker
 trade at a price now; ``GET {rest_url}/_simulator/statistics`` answers with `Statistics`.
 """
@@ -61,7 +62,9 @@ class MassiveSimulator:
     ``original``, ``xN`` or ``N/s``. Frames hold at most ``max_frame_events`` and
     ``max_frame_bytes`` (the provider publishes no bound). ``tls`` makes it ``wss``;
     ``ping_interval_s`` turns the protocol's own pings on. The first ``head_start_ms`` of event
-    time come at once, so that whoever subscribes finds a market that has been open for a while.
+    time come at once, so that whoever subscribes finds a market that has been open for a while;
+    ``delay_ms`` sends everything so much event time late, as a delayed feed does (speeds ``max``
+    and ``N/s`` know no time to be late for).
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class MassiveSimulator:
         max_frame_bytes: int = 65_536,
         ping_interval_s: float | None = None,
         head_start_ms: int = 0,
+        delay_ms: int = 0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.source = MergedSources(sources)
@@ -103,7 +107,7 @@ class MassiveSimulator:
             self._strike,
             max_frame_events=max_frame_events,
             max_frame_bytes=max_frame_bytes,
-            head_start_ms=head_start_ms,
+            head_start_ms=head_start_ms - delay_ms,
         )
         self._rest = self._rest_side(key)
         self._rest_runner: web.AppRunner | None = None
@@ -120,6 +124,7 @@ class MassiveSimulator:
             last_date=max(self.source.dates, default=""),
             inject=self.inject,
             trade=self._player.trade,
+            latest=self._player.latest,
         )
 
     @property

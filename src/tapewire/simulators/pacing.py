@@ -53,7 +53,8 @@ class Pace:
     """Cut slices into bundles and say when each is due.
 
     At speed ``max`` a bundle is ``max_events`` and due at once. Otherwise it spans at most 10 ms
-    of wall time and 100 events; the first ``head_start_ms`` of event time are due at once.
+    of wall time and 100 events; the first ``head_start_ms`` of event time are due at once. A
+    negative one lets everything wait.
     """
 
     def __init__(self, speed: Speed, max_events: int, head_start_ms: int = 0) -> None:

@@ -49,7 +49,7 @@ class Player:
     """One playing of a source, from the first subscription to its end.
 
     ``strike`` is called with the name of each connection or login fault when it is due. The
-    first ``head_start_ms`` of event time are played at once.
+    first ``head_start_ms`` of event time are played at once; a negative one delays everything.
     """
 
     def __init__(
@@ -149,6 +149,10 @@ class Player:
             raise PrintError(f"{self._source.name} has no ticker {symbol!r}")
         await self._deliver(self._prints.make(symbol, price, self.event_ms))
         return self.event_ms
+
+    def latest(self, topic: str) -> str | None:
+        """The last event of a topic and ticker (``T.AIG``); None at speed ``max``."""
+        return self._prints.latest(topic)
 
     def plan(self, fault: Fault) -> None:
         """Add a fault to those to come; FaultError when the source cannot have it."""
