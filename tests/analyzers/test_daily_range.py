@@ -191,10 +191,10 @@ def test_less_than_that_is_not_running_up(prices: Sequence[tuple[str, float]]) -
     assert morning(("10:00", 100.0), ("10:00:40", 90.0), *prices).alerts() == []
 
 
-def test_running_up_is_said_once_a_minute_and_not_after_a_break() -> None:
-    again = (("10:01:03", 99.92), ("10:02:01", 99.93), ("10:02:02", 99.94))
+def test_running_up_is_said_once_in_five_minutes_and_not_after_a_break() -> None:
+    again = (("10:01:03", 99.92), ("10:06:01", 99.93), ("10:06:02", 99.94))
     kinds = [(one.kind, one.timestamp_ms) for one in morning(*RISING, *again).alerts()]
-    assert kinds == [("running_up", ms("10:01:02")), ("running_up", ms("10:02:02"))]
+    assert kinds == [("running_up", ms("10:01:02")), ("running_up", ms("10:06:02"))]
     broke = (("10:01:03", 100.1), ("10:01:04", 99.9), ("10:01:05", 100.0), ("10:01:06", 100.05))
     assert [one.kind for one in morning(*RISING, *broke).alerts()] == ["running_up", "break"]
 
@@ -304,3 +304,9 @@ def test_a_restart_between_a_bar_and_its_correction_changes_nothing() -> None:
     desk = Desk("aggregates").send(*seconds(("10:00:00", 10, 11, 10, 10)), first).restart()
     assert desk.send(again).alerts() == []
     assert desk.row().day_high == 12.0
+
+
+def test_a_distance_of_exactly_the_limit_is_near() -> None:
+    prices = (("10:01:00", 99.75), ("10:01:01", 99.76), ("10:01:02", 99.77))
+    (alert,) = morning(("10:00:00", 100.0), ("10:00:40", 90.0), *prices).alerts()
+    assert alert.price == 99.77

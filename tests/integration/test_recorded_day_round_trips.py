@@ -54,7 +54,8 @@ def test_dump_prints_every_row_of_the_day(replays: Replays) -> None:
     printed = [json.loads(line) for line in lines_of(tapewire("dump", env=env))]
     assert printed == monday.stored.dump
     families = {row["feed"].partition(":")[0] for row in printed}
-    assert families == {"candles", "quote", "scanners"}
+    alerts = {"daily_range_hod_alert", "daily_range_lod_alert"}
+    assert {"candles", "quote", "scanners", "daily_range", *alerts} <= families
 
 
 def test_a_capture_replays_to_the_same_dump(

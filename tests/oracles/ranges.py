@@ -17,7 +17,7 @@ from tests.oracles.recorded import CLOSE_MS, OPEN_MS, TURN_MS, massive_rule, mid
 Row = dict[str, Any]
 
 POST_MS = 20 * 3_600_000
-COOLDOWN_MS, RUNNING_MS, CLOSES = 30_000, 60_000, 3
+COOLDOWN_MS, RUNNING_MS, CLOSES = 30_000, 300_000, 3
 BOUNDS = {"pre": (TURN_MS, OPEN_MS), "regular": (OPEN_MS, CLOSE_MS), "post": (CLOSE_MS, POST_MS)}
 WORDS = {"pre": "pre-market", "regular": "regular-session", "post": "after-hours"}
 

@@ -58,7 +58,7 @@ class RangeRules(Struct, frozen=True, kw_only=True):
     cooldown_s: float = 30.0
     near_pct: float = 0.25
     rising: int = 3
-    running_cooldown_s: float = 60.0
+    running_cooldown_s: float = 300.0
 
 
 class Side(Struct, array_like=True, gc=False):
