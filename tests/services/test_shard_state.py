@@ -422,6 +422,7 @@ class TestAnalysis:
         assert self.streams("T.*", "A.*", "Q.*") == {
             "trades": [["AtomicOhlcEngine"]],
             "aggregate": [["QuoteRecords", "LeaderboardAnalyzer", "DailyRangeAnalyzer"]],
+            "quotes": [[]],
         }
 
     def test_the_quote_source_can_be_chosen(self) -> None:

@@ -27,7 +27,7 @@ class BestQuotes:
     """Fold the ``quotes`` stream; an ``Analyzer``.
 
     The newest quote of a symbol by (timestamp, sequence) counts, whatever order they came
-    in. ``skipped`` counts quotes not applied: ``superseded`` (an older one came after a
+    in. ``skipped`` counts quotes not applied: ``out_of_order`` (an older one came after a
     newer), ``too_late`` (of an earlier day, or over 15 minutes), ``bad_price`` (below zero),
     ``bad_timestamp`` (outside the calendar).
     """
@@ -88,7 +88,7 @@ class BestQuotes:
         if min(quote.bid, quote.ask) < 0:
             reason = "bad_price"
         elif known and (t, quote.sequence) < (known.timestamp_ms, known.sequence):
-            reason = "superseded"
+            reason = "out_of_order"
         elif t < self._turn_ms() or t < self.second_ms - LATENESS_MS:
             reason = "too_late"
         if reason:

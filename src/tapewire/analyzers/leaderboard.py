@@ -6,6 +6,9 @@ merge them (architecture decision 9).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import Bar
@@ -41,6 +44,44 @@ SCORES: Mapping[str, Score] = {
     "top_gappers": gapper_score,
     "top_gainers": gainer_score,
 }
+
+
+class BoardFilter(Struct, frozen=True, kw_only=True):
+    """Which symbols are listed at all; None means no bound, bounds are inclusive.
+
+    Prices are last prices, volumes shares since 04:00, floats shares that the public can
+    trade. A symbol of which a bounded figure is not known is not listed.
+    """
+
+    min_price: float | None = None
+    max_price: float | None = None
+    min_volume: float | None = None
+    max_volume: float | None = None
+    min_float: float | None = None
+    max_float: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it lets everything through."""
+        return self == _OPEN
+
+    def passes(self, record: Day, reference: Reference) -> bool:
+        """Whether a symbol may be listed."""
+        close = record.close if record.close_t >= 0 else None
+        return (
+            _within(close, self.min_price, self.max_price)
+            and _within(record.volume, self.min_volume, self.max_volume)
+            and _within(reference.free_float, self.min_float, self.max_float)
+        )
+
+
+def _within(value: float | None, least: float | None, most: float | None) -> bool:
+    if value is None:
+        return least is None and most is None
+    return (least is None or value >= least) and (most is None or value <= most)
+
+
+_OPEN: Final = BoardFilter()
 
 
 class Board:
@@ -82,11 +123,15 @@ class Board:
 class LeaderboardAnalyzer:
     """A ``Part`` that ranks what ``QuoteRecords`` holds.
 
-    It must come after the ``QuoteRecords`` it reads in the shard's list of parts.
+    It must come after the ``QuoteRecords`` it reads in the shard's list of parts. What
+    ``listed`` keeps out has no rank.
     """
 
-    def __init__(self, quotes: QuoteRecords, size: int = BOARD_SIZE) -> None:
+    def __init__(
+        self, quotes: QuoteRecords, size: int = BOARD_SIZE, listed: BoardFilter = _OPEN
+    ) -> None:
         self._quotes = quotes
+        self._listed = None if listed.is_open else listed
         self._size = size
         self._date = ""
         self._regular = False
@@ -139,6 +184,10 @@ class LeaderboardAnalyzer:
     def _score(self, symbol: str) -> None:
         record = self._quotes.days[symbol]
         reference = self._quotes.reference(symbol)
+        if self._listed and not self._listed.passes(record, reference):
+            for board in self._boards.values():
+                board.put(symbol, None)
+            return
         for name, score in SCORES.items():
             self._boards[name].put(symbol, score(record, reference, self._regular))
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Collection
 
 import aiohttp
 
+from tapewire.analyzers.leaderboard import BoardFilter
 from tapewire.caches.widget_cache import RedisWidgetCache
 from tapewire.cli.clock import EXCHANGE, wall_ms
 from tapewire.cli.servers import server
@@ -141,6 +142,7 @@ def build_analysis(settings: Settings, wiring: Wiring) -> Analysis:
         quote_source=settings.quote_source.value,
         candle_conditions=settings.candle_conditions.value,
         grace_ms=settings.candle_grace_ms,
+        listed=BoardFilter(**settings.board_bounds),
     )
     return analysis.choosing(settings.tapewire_analyzers)
 

@@ -108,6 +108,11 @@ def _setting(default: Any, help_: str, expected: str, **bounds: Any) -> Any:
     )
 
 
+def _bound(which: str, figure: str, unit: str) -> Any:
+    help_ = f"The {which} {figure} with which a symbol is listed on a board; none by default."
+    return _setting(None, help_, f"a number of {unit}, 0 or more", ge=0)
+
+
 def _port(number: int, service: str) -> Any:
     return _setting(
         number, f"HTTP port of the {service}.", "a port, 0 (any free one) to 65535", ge=0, le=65535
@@ -210,6 +215,12 @@ class Settings(BaseSettings):
         "a comma list of names such as default,opening_range?minutes=15",
         min_length=1,
     )
+    tapewire_board_min_price: float | None = _bound("lowest", "last price", "a price")
+    tapewire_board_max_price: float | None = _bound("highest", "last price", "a price")
+    tapewire_board_min_volume: float | None = _bound("lowest", "volume of the day", "shares")
+    tapewire_board_max_volume: float | None = _bound("highest", "volume of the day", "shares")
+    tapewire_board_min_float: float | None = _bound("lowest", "free float", "shares")
+    tapewire_board_max_float: float | None = _bound("highest", "free float", "shares")
     log_level: LogLevel = _setting(
         LogLevel.INFO, "The least severe log line shown.", "debug, info, warning, error or critical"
     )
@@ -349,6 +360,13 @@ class Settings(BaseSettings):
         if urlsplit(self.massive_feed).path.strip("/"):
             return self.massive_feed
         return f"{self.massive_feed.rstrip('/')}/{self.massive_market}"
+
+    @property
+    def board_bounds(self) -> dict[str, float | None]:
+        """The bounds of ``TAPEWIRE_BOARD_*`` by the rest of their name (``min_price``)."""
+        prefix = "tapewire_board_"
+        names = (name for name in type(self).model_fields if name.startswith(prefix))
+        return {name.removeprefix(prefix): getattr(self, name) for name in names}
 
     def http_port(self, service: str) -> int:
         """The HTTP port of a service, as ``tapewire run`` names it."""

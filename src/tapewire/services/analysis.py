@@ -14,7 +14,7 @@ from tapewire.analyzers.aggregates import AggregateFold
 from tapewire.analyzers.bars import SECOND_MS
 from tapewire.analyzers.best_quotes import BestQuotes
 from tapewire.analyzers.candles import GRACE_MS, MINUTE_MS, AtomicOhlcEngine
-from tapewire.analyzers.leaderboard import LeaderboardAnalyzer
+from tapewire.analyzers.leaderboard import BoardFilter, LeaderboardAnalyzer
 from tapewire.analyzers.part import Part
 from tapewire.analyzers.quotes import QuoteRecords
 from tapewire.analyzers.trades import TradeFold
@@ -30,7 +30,7 @@ class Analysis(Struct, frozen=True, kw_only=True):
 
     ``topics`` are the subscribed prefixes (``T``, ``A``, ``AM``, ...); ``quote_source`` is
     ``auto``, ``aggregate`` or ``trades``; ``candle_conditions`` is ``massive`` or ``regular``.
-    ``core`` and ``others`` are the analyzers that are on.
+    ``core`` and ``others`` are the analyzers that are on; ``listed`` says what boards list.
     """
 
     topics: frozenset[str]
@@ -38,6 +38,7 @@ class Analysis(Struct, frozen=True, kw_only=True):
     candle_conditions: str = "massive"
     grace_ms: int = GRACE_MS
     exchange: str = "XNYS"
+    listed: BoardFilter = BoardFilter()
     core: frozenset[str] = frozenset(CORE)
     others: tuple[Chosen, ...] = field(default_factory=lambda: choose((DEFAULT,)))
 
@@ -103,8 +104,9 @@ class Analysis(Struct, frozen=True, kw_only=True):
         if self.quotes_from is not stream or not self.core & {"quotes", "leaderboard"}:
             return []
         quotes = QuoteRecords()
-        boards: list[Part] = [LeaderboardAnalyzer(quotes)] if "leaderboard" in self.core else []
-        return [quotes, *boards]
+        if "leaderboard" not in self.core:
+            return [quotes]
+        return [quotes, LeaderboardAnalyzer(quotes, listed=self.listed)]
 
     def _candles(self, stream: Stream, calendar: SessionCalendar) -> list[Part]:
         if self.candles_from is not stream or "candles" not in self.core:
