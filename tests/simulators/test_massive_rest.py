@@ -12,6 +12,7 @@ import pytest
 from tapewire.simulators.connection import Account
 from tapewire.simulators.lean import LeanSource
 from tapewire.simulators.massive import MassiveSimulator
+from tapewire.simulators.source_strings import parse_source
 from tests.simulators.client import running, subscribed
 from tests.simulators.tape import Tape
 
@@ -150,3 +151,129 @@ async def test_faults_are_planned_and_counted_over_http() -> None:
             counts = await answer.json()
     assert counts["events"] == {"T": 10}
     assert counts["faults"] == {"drop": 1}
+
+
+@pytest.fixture
+async def made_up() -> AsyncIterator[MassiveSimulator]:
+    """A generated market of 30 tickers, playing."""
+    source = parse_source("generator:symbols=30,at=09:30:05")
+    async with running(MassiveSimulator([source])) as one:
+        yield one
+
+
+async def a_ticker(simulator: MassiveSimulator) -> str:
+    _, body = await get(simulator, "/v3/reference/tickers?limit=1")
+    return str(body["results"][0]["ticker"])
+
+
+async def test_the_last_trade_is_the_one_that_was_played_last(made_up: MassiveSimulator) -> None:
+    async with subscribed(made_up, "T.*") as client:
+        trade = (await client.take(40))[-1]
+        symbol = trade["sym"]
+        _, last = await get(made_up, f"/v2/last/trade/{symbol}")
+        _, quote = await get(made_up, f"/v2/last/nbbo/{symbol}")
+        _, body = await get(made_up, f"/v2/snapshot/locale/us/markets/stocks/tickers/{symbol}")
+    played = {event["t"] * 1_000_000 for event in client.data() if event["sym"] == symbol}
+    assert last["results"]["t"] >= max(played)
+    assert quote["results"]["p"] < quote["results"]["P"]
+    snapshot = body["ticker"]
+    assert snapshot["lastTrade"]["t"] >= max(played)
+    assert snapshot["todaysChange"] == pytest.approx(
+        snapshot["lastTrade"]["p"] - snapshot["prevDay"]["c"], abs=0.01
+    )
+
+
+async def test_before_anything_is_played_the_market_stands_at_its_previous_close(
+    made_up: MassiveSimulator,
+) -> None:
+    symbol = await a_ticker(made_up)
+    _, previous = await get(made_up, f"/v2/aggs/ticker/{symbol}/prev")
+    _, last = await get(made_up, f"/v2/last/trade/{symbol}")
+    assert last["results"]["p"] == previous["results"][0]["c"]
+
+
+async def test_companies_hang_together_with_their_market(made_up: MassiveSimulator) -> None:
+    symbol = await a_ticker(made_up)
+    _, details = await get(made_up, f"/v3/reference/tickers/{symbol}")
+    _, floats = await get(made_up, f"/stocks/vX/float?ticker={symbol}")
+    _, shorts = await get(made_up, f"/stocks/v1/short-interest?ticker={symbol}")
+    _, sold = await get(made_up, f"/stocks/v1/short-volume?ticker={symbol}")
+    _, previous = await get(made_up, f"/v2/aggs/ticker/{symbol}/prev")
+    company, bar = details["results"], previous["results"][0]
+    assert company["share_class_shares_outstanding"] >= floats["results"][0]["free_float"]
+    assert shorts["results"][0]["short_interest"] <= floats["results"][0]["free_float"]
+    assert [row["settlement_date"] for row in shorts["results"][:2]] == ["2026-11-15", "2026-10-31"]
+    assert sold["results"][0]["total_volume"] == bar["v"]
+    assert sold["results"][0]["short_volume"] < bar["v"]
+
+
+async def test_pictures_need_the_key(made_up: MassiveSimulator) -> None:
+    _, details = await get(made_up, f"/v3/reference/tickers/{await a_ticker(made_up)}")
+    branding = details["results"]["branding"]
+    async with aiohttp.ClientSession() as session:
+        async with session.get(branding["logo_url"]) as answer:
+            assert answer.status == 401
+        async with session.get(branding["logo_url"], headers=KEY) as answer:
+            assert answer.content_type == "image/svg+xml"
+            assert (await answer.read()).startswith(b"<svg")
+        async with session.get(branding["icon_url"], headers=KEY) as answer:
+            assert (await answer.read()).startswith(b"\x89PNG")
+
+
+async def test_minutes_add_up_to_their_day(made_up: MassiveSimulator) -> None:
+    symbol = await a_ticker(made_up)
+    path = f"/v2/aggs/ticker/{symbol}/range"
+    _, day = await get(made_up, f"{path}/1/day/2026-11-19/2026-11-19")
+    _, minutes = await get(made_up, f"{path}/1/minute/2026-11-19/2026-11-19")
+    _, hours = await get(made_up, f"{path}/1/hour/2026-11-19/2026-11-19")
+    for rows in (minutes["results"], hours["results"]):
+        made = (rows[0]["o"], max(row["h"] for row in rows), min(row["l"] for row in rows))
+        bar = day["results"][0]
+        assert (*made, rows[-1]["c"]) == (bar["o"], bar["h"], bar["l"], bar["c"])
+        assert sum(row["v"] for row in rows) == bar["v"]
+    assert (len(minutes["results"]), len(hours["results"])) == (390, 7)
+
+
+async def test_a_long_range_comes_in_pages(made_up: MassiveSimulator) -> None:
+    symbol = await a_ticker(made_up)
+    path = f"/v2/aggs/ticker/{symbol}/range/1/minute/2026-11-19/2026-11-19"
+    _, whole = await get(made_up, path)
+    _, first = await get(made_up, f"{path}?limit=300&apiKey=key")
+    assert "apiKey" not in first["next_url"]
+    _, second = await get(made_up, first["next_url"])
+    assert first["results"] + second["results"] == whole["results"]
+    assert "next_url" not in second
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v3/snapshot?ticker.any_of={}&limit=10",
+        "/v1/open-close/{}/2026-11-19",
+        "/vX/reference/tickers/{}/events",
+        "/v2/reference/news?ticker={}",
+        "/stocks/v1/splits?ticker={}",
+        "/stocks/v1/dividends?ticker={}",
+        "/v2/snapshot/locale/us/markets/stocks/gainers?{}",
+    ],
+)
+async def test_every_other_documented_call_is_answered(
+    made_up: MassiveSimulator, path: str
+) -> None:
+    status, body = await get(made_up, path.format(await a_ticker(made_up)))
+    assert (status, body["status"]) == (200, "OK")
+
+
+@pytest.mark.parametrize(
+    "path", ["/v2/last/trade/NONE", "/v3/reference/tickers/NONE", "/v1/open-close/NONE/2026-11-19"]
+)
+async def test_an_unknown_ticker_is_not_found_in_json(made_up: MassiveSimulator, path: str) -> None:
+    status, body = await get(made_up, path)
+    assert (status, body["status"]) == (404, "NOT_FOUND")
+
+
+async def test_calls_are_counted_by_route(made_up: MassiveSimulator) -> None:
+    symbol = await a_ticker(made_up)
+    for _ in range(3):
+        await get(made_up, f"/v2/last/trade/{symbol}")
+    assert made_up.statistics.calls["/v2/last/trade/{ticker}"] == 3

@@ -1,18 +1,15 @@
-"""The REST side of the Massive simulator: what the reference service asks, and its own controls.
+"""The REST side of the Massive simulator: the provider's calls, and the simulator's own controls.
 
-Shapes follow massive.md, section 2: previous day and average volume (grouped daily, previous
-close, daily bars), universe, float, market status. ``/_simulator/...`` is ours: faults,
-prices and statistics, without a key.
+Shapes follow massive.md, section 2. What is answered hangs together with what is played: bars of
+the days before, snapshots and last trades of the moment, companies made up from their tickers.
+``/_simulator/...`` is ours: faults, prices and statistics, without a key.
 """
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import datetime as dt
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from itertools import count
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -21,24 +18,31 @@ from tapewire.market.sessions import Session, SessionCalendar, TradingDay
 from tapewire.simulators.connection import Account
 from tapewire.simulators.faults import FaultError
 from tapewire.simulators.prints import PrintError
-from tapewire.simulators.sources import DailyBar, Reference
+from tapewire.simulators.rest_answers import (
+    NOT_ENTITLED,
+    Answers,
+    BadRequestError,
+    Row,
+    UnknownTickerError,
+    json_response,
+    limit_of,
+)
+from tapewire.simulators.rest_bars import BarHistory, bar_row, rest_of
+from tapewire.simulators.rest_company import PNG, Companies
+from tapewire.simulators.rest_faults import Handler, RestFault, RestFaults
+from tapewire.simulators.rest_snapshots import Latest, TickerNow
+from tapewire.simulators.sources import Reference, TickerReference
 from tapewire.simulators.statistics import Statistics
 
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_Row = dict[str, Any]
-
-_NO_BAR: Final = {"o": 0, "h": 0, "l": 0, "c": 0, "v": 0, "vw": 0}
 _UPCOMING_DAYS: Final = 366
+_SHORT_VOLUME_DAYS: Final = 10
+_MOVERS: Final = 20
 _MARKET: Final = {
     Session.PRE: "extended-hours",
     Session.REGULAR: "open",
     Session.POST: "extended-hours",
     Session.CLOSED: "closed",
 }
-_NOT_ENTITLED: Final = (
-    "You are not entitled to this data. Please upgrade your plan at https://massive.com/pricing"
-)
-_encode: Final = msgspec.json.Encoder().encode
 
 
 class FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -60,7 +64,8 @@ class RestSide:
 
     ``now_ms`` is the simulated time: that of the last event sent, 0 before the first.
     ``last_date`` is the last session that is played. ``inject`` takes a fault's name and the
-    number of further events; ``trade`` makes a ticker trade at a price.
+    number of further events; ``trade`` makes a ticker trade at a price; ``latest`` gives the
+    last event of a ticker.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class RestSide:
         now_ms: Callable[[], int],
         inject: Callable[[str, int], None],
         trade: Callable[[str, float], Awaitable[int]],
+        latest: Latest = lambda _: None,
         last_date: str = "",
     ) -> None:
         self._reference = reference
@@ -83,44 +89,73 @@ class RestSide:
         self._now_ms = now_ms
         self._inject = inject
         self._trade = trade
+        self._latest = latest
         self._calendar = SessionCalendar.load("XNYS")
-        self._request_ids = (f"{number:032x}" for number in count(1))
+        self._answers = Answers()
+        self.faults = RestFaults(self._answers, statistics.faults)
+        self._companies = Companies(self._calendar, self._today)
+        self._bars = BarHistory(reference, self._calendar, self._is_over)
 
     def application(self) -> web.Application:
         """The web application with all routes."""
         application = web.Application(middlewares=[self._guard])
         aggs = "/v2/aggs"
         stocks = "/v2/snapshot/locale/us/markets/stocks"
+        branding = "/v1/reference/company-branding"
         application.add_routes([
             web.get(f"{aggs}/grouped/locale/us/market/stocks/{{date}}", self._grouped),
             web.get(f"{aggs}/ticker/{{ticker}}/prev", self._previous),
             web.get(f"{aggs}/ticker/{{ticker}}/range/{{n}}/{{span}}/{{from}}/{{to}}", self._range),
+            web.get("/v1/open-close/{ticker}/{date}", self._open_close),
             web.get(f"{stocks}/tickers", self._snapshots),
+            web.get(f"{stocks}/tickers/{{ticker}}", self._snapshot),
+            web.get(f"{stocks}/{{direction:gainers|losers}}", self._movers),
+            web.get("/v3/snapshot", self._unified),
+            web.get("/v2/last/trade/{ticker}", self._last_trade),
+            web.get("/v2/last/nbbo/{ticker}", self._last_quote),
             web.get("/v3/reference/tickers", self._tickers),
+            web.get("/v3/reference/tickers/{ticker}", self._details),
+            web.get("/vX/reference/tickers/{ticker}/events", self._events),
+            web.get(f"{branding}/{{ticker}}/images/{{file}}", self._picture),
             web.get("/stocks/vX/float", self._floats),
+            web.get("/stocks/v1/short-interest", self._short_interest),
+            web.get("/stocks/v1/short-volume", self._short_volume),
+            web.get("/stocks/v1/splits", self._splits),
+            web.get("/stocks/v1/dividends", self._dividends),
+            web.get("/v2/reference/news", self._news),
             web.get("/v1/marketstatus/now", self._market_now),
             web.get("/v1/marketstatus/upcoming", self._market_upcoming),
             web.post("/_simulator/faults", self._add_fault),
+            web.post("/_simulator/rest_faults", self._add_rest_fault),
+            web.delete("/_simulator/rest_faults", self._clear_rest_faults),
             web.post("/_simulator/price", self._set_price),
             web.get("/_simulator/statistics", self._show_statistics),
         ])  # fmt: skip
         return application
 
     @web.middleware
-    async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Check key and plan; answer an unknown route as the provider does, in plain text."""
         if request.path.startswith("/_simulator/"):
             return await handler(request)
         if isinstance(request.match_info.http_exception, web.HTTPNotFound):
             return web.Response(status=404, text="404 page not found")
+        resource = request.match_info.route.resource
+        self._statistics.calls[resource.canonical if resource else request.path] += 1
+        return await self.faults.meet(request, lambda asked: self._serve(asked, handler))
+
+    async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        failure = self._answers.failure
         if not self._accepts(request):
-            return self._failure(401, "ERROR", "error", "Unknown API Key")
+            return failure(401, "ERROR", "error", "Unknown API Key")
         if any(request.path.startswith(path) for path in self._account.refused_calls):
-            return self._failure(403, "NOT_AUTHORIZED", "message", _NOT_ENTITLED)
+            return failure(403, "NOT_AUTHORIZED", "message", NOT_ENTITLED)
         try:
             return await handler(request)
-        except _BadRequestError as error:
-            return self._failure(400, "ERROR", "error", str(error))
+        except BadRequestError as error:
+            return failure(400, "ERROR", "error", str(error))
+        except UnknownTickerError as error:
+            return failure(404, "NOT_FOUND", "message", str(error))
 
     def _accepts(self, request: web.Request) -> bool:
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -128,51 +163,86 @@ class RestSide:
         return bool(key) if self._key is None else key == self._key
 
     async def _grouped(self, request: web.Request) -> web.Response:
-        day = self._day(request.match_info["date"])
-        bars = await self._daily_bars(day)
-        rows = [{"T": symbol, **_bar(bar, day.close_ms)} for symbol, bar in sorted(bars.items())]
-        return self._bars(rows)
+        day = self._bars.day(request.match_info["date"])
+        bars = await self._bars.daily(day)
+        rows = [{"T": symbol, **bar_row(bar, day.close_ms)} for symbol, bar in sorted(bars.items())]
+        return self._answers.bars(rows)
 
     async def _previous(self, request: web.Request) -> web.Response:
         ticker = request.match_info["ticker"]
         day = self._calendar.previous_session(self._today())
-        bar = (await self._daily_bars(day)).get(ticker)
-        rows = [{"T": ticker, **_bar(bar, day.close_ms)}] if bar else []
-        return self._bars(rows, ticker=ticker)
+        bar = (await self._bars.daily(day)).get(ticker)
+        rows = [{"T": ticker, **bar_row(bar, day.close_ms)}] if bar else []
+        return self._answers.bars(rows, ticker=ticker)
 
     async def _range(self, request: web.Request) -> web.Response:
-        """Daily bars before the day that is played; other spans have none here."""
-        ticker = request.match_info["ticker"]
-        if (request.match_info["n"], request.match_info["span"]) != ("1", "day"):
-            return self._bars([], ticker=ticker)
-        first, last = (self._day(request.match_info[name]).date for name in ("from", "to"))
-        rows = [
-            _bar(bar, day.turn_ms - 4 * 3_600_000)
-            for day in self._calendar.sessions(first, last)
-            if (bar := (await self._daily_bars(day)).get(ticker))
-        ]
+        """Bars of days, hours and minutes before the day that is played; no others.
+
+        A page ends with the limit of results; the next one begins at the bar after it.
+        """
+        asked = request.match_info
+        ticker, limit = asked["ticker"], limit_of(request, 5000, 50_000)
+        rows = await self._bars.rows(ticker, asked["n"], asked["span"], asked["from"], asked["to"])
         if request.query.get("sort") == "desc":
             rows.reverse()
-        return self._bars(rows[: _limit(request, 5000, 50_000)], ticker=ticker)
+        more = {"next_url": rest_of(request, rows[limit]["t"])} if len(rows) > limit else {}
+        return self._answers.bars(rows[:limit], ticker=ticker, **more)
+
+    async def _open_close(self, request: web.Request) -> web.Response:
+        day = self._bars.day(request.match_info["date"])
+        ticker = request.match_info["ticker"]
+        bar = (await self._bars.daily(day)).get(ticker)
+        if bar is None:
+            raise UnknownTickerError("Data not found.")
+        names = {"open": bar.open, "high": bar.high, "low": bar.low, "close": bar.close}
+        extended = {"preMarket": bar.open, "afterHours": bar.close, "volume": bar.volume}
+        return json_response(
+            {"status": "OK", "from": day.date, "symbol": ticker, **names, **extended}
+        )
 
     async def _snapshots(self, request: web.Request) -> web.Response:
-        """Previous day of every ticker; the day itself as after the reset, without bars."""
+        """Every ticker's state, or that of those asked for."""
         wanted = set(filter(None, request.query.get("tickers", "").split(",")))
-        bars = await self._daily_bars(self._calendar.previous_session(self._today()))
-        rows = [
-            {
-                "ticker": symbol,
-                "todaysChange": 0,
-                "todaysChangePerc": 0,
-                "updated": 0,
-                "day": _NO_BAR,
-                "prevDay": _prices(bar),
-                "min": _NO_BAR | {"av": 0, "t": 0, "n": 0},
-            }
-            for symbol, bar in sorted(bars.items())
-            if not wanted or symbol in wanted
-        ]
-        return self._success({"count": len(rows), "tickers": rows})
+        rows = [now.snapshot() for now in await self._nows() if not wanted or now.symbol in wanted]
+        return self._answers.success({"count": len(rows), "tickers": rows})
+
+    async def _snapshot(self, request: web.Request) -> web.Response:
+        now = await self._now(request)
+        return self._answers.success({"ticker": now.snapshot()})
+
+    async def _movers(self, request: web.Request) -> web.Response:
+        rows = [now.snapshot() for now in await self._nows()]
+        sign = -1 if request.match_info["direction"] == "gainers" else 1
+        rows.sort(key=lambda row: (sign * row["todaysChangePerc"], row["ticker"]))
+        return self._answers.success({"tickers": rows[:_MOVERS]})
+
+    async def _unified(self, request: web.Request) -> web.Response:
+        names = {row.symbol: row.name for row in self._reference.tickers()}
+        session = self._calendar.session_at(self._time_ms())
+        nows = await self._nows()
+        rows = [now.unified(session, names.get(now.symbol, now.symbol)) for now in nows]
+        return self._answers.page(request, rows, default=10, most=250)
+
+    async def _last_trade(self, request: web.Request) -> web.Response:
+        return self._answers.one(_some((await self._now(request)).last_trade()))
+
+    async def _last_quote(self, request: web.Request) -> web.Response:
+        return self._answers.one(_some((await self._now(request)).last_quote()))
+
+    async def _nows(self) -> list[TickerNow]:
+        before = self._calendar.previous_session(self._today())
+        bars = await self._bars.daily(before)
+        symbols = {*bars, *(row.symbol for row in self._reference.tickers())}
+        return [TickerNow(one, bars.get(one), before, self._latest) for one in sorted(symbols)]
+
+    async def _now(self, request: web.Request) -> TickerNow:
+        """The ticker in the path; UnknownTickerError when it neither traded nor is listed."""
+        symbol = request.match_info["ticker"]
+        before = self._calendar.previous_session(self._today())
+        now = TickerNow(symbol, (await self._bars.daily(before)).get(symbol), before, self._latest)
+        if now.price is None:
+            raise UnknownTickerError("Ticker not found.")
+        return now
 
     async def _tickers(self, request: web.Request) -> web.Response:
         rows = [
@@ -188,7 +258,23 @@ class RestSide:
             | ({"primary_exchange": row.primary_exchange} if row.primary_exchange else {})
             for row in self._reference.tickers()
         ]
-        return self._page(request, rows, default=100, most=1000)
+        return self._answers.page(request, rows, default=100, most=1000)
+
+    async def _details(self, request: web.Request) -> web.Response:
+        row = self._listed(request.match_info["ticker"])
+        price = (await self._now(request)).price
+        base = str(request.url.origin())
+        return self._answers.one(self._companies.details(row, price, base))
+
+    async def _events(self, request: web.Request) -> web.Response:
+        row = self._listed(request.match_info["ticker"])
+        return self._answers.one(self._companies.events(row))
+
+    async def _picture(self, request: web.Request) -> web.Response:
+        row, file = self._listed(request.match_info["ticker"]), request.match_info["file"]
+        if file.endswith(".png"):
+            return web.Response(body=PNG, content_type="image/png")
+        return web.Response(body=self._companies.logo(row.symbol), content_type="image/svg+xml")
 
     async def _floats(self, request: web.Request) -> web.Response:
         rows = [
@@ -201,10 +287,63 @@ class RestSide:
             for row in self._reference.tickers()
             if row.free_float is not None
         ]
-        return self._page(request, rows, default=100, most=5000)
+        return self._answers.page(request, rows, default=100, most=5000)
+
+    async def _short_interest(self, request: web.Request) -> web.Response:
+        bars = await self._bars.daily(self._calendar.previous_session(self._today()))
+        rows = [
+            report
+            for row in self._asked_for(request)
+            if (bar := bars.get(row.symbol))
+            for report in self._companies.short_interest(row, bar.volume)
+        ]
+        return self._answers.page(request, rows, default=10, most=50_000)
+
+    async def _short_volume(self, request: web.Request) -> web.Response:
+        rows: list[Row] = []
+        asked, date = self._asked_for(request), self._today()
+        for _ in range(_SHORT_VOLUME_DAYS):
+            day = self._calendar.previous_session(date)
+            bars, date = await self._bars.daily(day), day.date
+            rows += [
+                self._companies.short_volume(row.symbol, date, bars[row.symbol])
+                for row in asked
+                if row.symbol in bars
+            ]
+        return self._answers.page(request, rows, default=10, most=50_000)
+
+    async def _splits(self, request: web.Request) -> web.Response:
+        rows = [one for row in self._asked_for(request) for one in self._companies.splits(row)]
+        return self._answers.page(request, rows, default=100, most=5000)
+
+    async def _dividends(self, request: web.Request) -> web.Response:
+        bars = await self._bars.daily(self._calendar.previous_session(self._today()))
+        rows = [
+            dividend
+            for row in self._asked_for(request)
+            if (bar := bars.get(row.symbol))
+            for dividend in self._companies.dividends(row, bar.close)
+        ]
+        return self._answers.page(request, rows, default=100, most=5000)
+
+    async def _news(self, request: web.Request) -> web.Response:
+        rows = [one for row in self._asked_for(request) for one in self._companies.news(row)]
+        limit = limit_of(request, 10, 1000)
+        return self._answers.success({"count": len(rows[:limit]), "results": rows[:limit]})
+
+    def _asked_for(self, request: web.Request) -> Sequence[TickerReference]:
+        """The listings that ``ticker`` names; every one without it."""
+        symbol = request.query.get("ticker")
+        return [row for row in self._reference.tickers() if symbol in (None, row.symbol)]
+
+    def _listed(self, symbol: str) -> TickerReference:
+        for row in self._reference.tickers():
+            if row.symbol == symbol:
+                return row
+        raise UnknownTickerError("Ticker not found.")
 
     async def _market_now(self, _: web.Request) -> web.Response:
-        now_ms = self._now_ms() or self._calendar.day(self._today()).turn_ms
+        now_ms = self._time_ms()
         session = self._calendar.session_at(now_ms)
         market = _MARKET[session]
         body = {
@@ -215,112 +354,76 @@ class RestSide:
             "exchanges": {"nasdaq": market, "nyse": market, "otc": market},
             "currencies": {"crypto": "open", "fx": "open"},
         }
-        return _json(body)
+        return json_response(body)
 
     async def _market_upcoming(self, _: web.Request) -> web.Response:
         first = dt.date.fromisoformat(self._today())
-        rows: list[_Row] = []
+        rows: list[Row] = []
         for number in range(_UPCOMING_DAYS):
             date = first + dt.timedelta(days=number)
             day = self._calendar.day(date.isoformat())
             if date.weekday() < 5 and (day.early_close or not day.is_session):
                 rows += [_holiday(day) | {"exchange": name} for name in ("NASDAQ", "NYSE")]
-        return _json(rows)
+        return json_response(rows)
 
     async def _add_fault(self, request: web.Request) -> web.Response:
         try:
             wanted = msgspec.json.decode(await request.read(), type=FaultRequest)
             self._inject(wanted.fault, wanted.after)
         except (msgspec.DecodeError, FaultError) as error:
-            return _json({"error": str(error)}, 400)
-        return _json({"planned": wanted.fault, "after": wanted.after})
+            return json_response({"error": str(error)}, 400)
+        return json_response({"planned": wanted.fault, "after": wanted.after})
+
+    async def _add_rest_fault(self, request: web.Request) -> web.Response:
+        try:
+            fault = msgspec.json.decode(await request.read(), type=RestFault)
+            self.faults.plan(fault)
+        except (msgspec.DecodeError, FaultError) as error:
+            return json_response({"error": str(error)}, 400)
+        return json_response({"planned": fault.fault, "path": fault.path})
+
+    async def _clear_rest_faults(self, _: web.Request) -> web.Response:
+        self.faults.clear()
+        return json_response({"planned": None})
 
     async def _set_price(self, request: web.Request) -> web.Response:
         try:
             wanted = msgspec.json.decode(await request.read(), type=PriceRequest)
             time_ms = await self._trade(wanted.symbol, wanted.price)
         except (msgspec.DecodeError, PrintError) as error:
-            return _json({"error": str(error)}, 400)
-        return _json({"symbol": wanted.symbol, "price": wanted.price, "timestamp_ms": time_ms})
+            return json_response({"error": str(error)}, 400)
+        return json_response(
+            {"symbol": wanted.symbol, "price": wanted.price, "timestamp_ms": time_ms}
+        )
 
     async def _show_statistics(self, _: web.Request) -> web.Response:
-        return _json(self._statistics.as_dict())
+        return json_response(self._statistics.as_dict())
 
-    async def _daily_bars(self, day: TradingDay) -> Mapping[str, DailyBar]:
-        """A day's bars, worked out in a thread: recorded days are read from files.
+    def _is_over(self, date: str) -> bool:
+        """Whether a day has its bars; one that is not over in simulated time has none yet.
 
-        A day that is not over in simulated time has none yet. Before anything is played the
-        days between the first and the last have theirs: whoever plays several days may load
-        what each is measured against.
+        Before anything is played the days between the first and the last have theirs: whoever
+        plays several days may load what each is measured against.
         """
         today = self._today() if self._now_ms() else max(self._today(), self._last_date)
-        if day.date >= today:
-            return {}
-        return await asyncio.to_thread(self._reference.daily_bars, day.date)
+        return date < today
+
+    def _time_ms(self) -> int:
+        return self._now_ms() or self._calendar.day(self._today()).turn_ms
 
     def _today(self) -> str:
         now_ms = self._now_ms()
         return self._calendar.trading_date(now_ms) if now_ms else self._reference.today()
 
-    def _day(self, text: str) -> TradingDay:
-        """The trading day of ``YYYY-MM-DD`` or of milliseconds."""
-        try:
-            if text.isdigit():
-                return self._calendar.day_at(int(text))
-            return self._calendar.day(text)
-        except ValueError as error:
-            raise _BadRequestError(f"Could not parse the time input: {error}") from error
 
-    def _page(
-        self, request: web.Request, rows: Sequence[_Row], *, default: int, most: int
-    ) -> web.Response:
-        """One page of the rows asked for, with ``next_url`` when more follow."""
-        wanted = {request.query.get("ticker"), *request.query.get("ticker.any_of", "").split(",")}
-        wanted -= {None, ""}
-        rows = [row for row in rows if not wanted or row["ticker"] in wanted]
-        offset, limit = _position(request, default, most)
-        page = rows[offset : offset + limit]
-        body: _Row = {"count": len(page), "results": page}
-        if offset + limit < len(rows):
-            cursor = base64.urlsafe_b64encode(f"{offset + limit}/{limit}".encode()).decode()
-            query = {name: value for name, value in request.query.items() if name != "apiKey"}
-            body["next_url"] = str(request.url.with_query(query | {"cursor": cursor}))
-        return self._success(body)
-
-    def _bars(self, rows: Sequence[_Row], **more: str) -> web.Response:
-        counts = {"queryCount": len(rows), "resultsCount": len(rows), "count": len(rows)}
-        body = {**more, **counts, "adjusted": True}
-        return self._success(body | ({"results": rows} if rows else {}))
-
-    def _success(self, body: Mapping[str, Any]) -> web.Response:
-        return _json({"status": "OK", "request_id": next(self._request_ids), **body})
-
-    def _failure(self, code: int, status: str, field: str, text: str) -> web.Response:
-        body = {"status": status, "request_id": next(self._request_ids), field: text}
-        return _json(body, code)
+def _some(row: Row | None) -> Row:
+    if row is None:
+        raise UnknownTickerError("Ticker not found.")
+    return row
 
 
-class _BadRequestError(ValueError):
-    """A parameter that cannot be read; answered with 400."""
-
-
-def _json(body: object, status: int = 200) -> web.Response:
-    response = web.Response(body=_encode(body), status=status, content_type="application/json")
-    response.enable_compression()
-    return response
-
-
-def _prices(bar: DailyBar) -> _Row:
-    names = {"o": bar.open, "h": bar.high, "l": bar.low, "c": bar.close}
-    return {**names, "v": bar.volume, "vw": bar.vwap}
-
-
-def _bar(bar: DailyBar, time_ms: int) -> _Row:
-    return _prices(bar) | {"t": time_ms, "n": bar.trades}
-
-
-def _holiday(day: TradingDay) -> _Row:
-    row: _Row = {"date": day.date, "name": "Holiday", "status": "closed"}
+def _holiday(day: TradingDay) -> Row:
+    row: Row = {"date": day.date, "name": "Holiday", "status": "closed"}
     if day.is_session:
         hours = {"open": _rfc3339(day.open_ms), "close": _rfc3339(day.close_ms)}
         row |= {"name": "Early close", "status": "early-close", **hours}
@@ -330,22 +433,3 @@ def _holiday(day: TradingDay) -> _Row:
 def _rfc3339(time_ms: int) -> str:
     at = dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC)
     return at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
-
-
-def _limit(request: web.Request, default: int, most: int) -> int:
-    text = request.query.get("limit", str(default))
-    if not text.isdigit() or not 1 <= int(text) <= most:
-        raise _BadRequestError(f"limit is {text!r}; expected 1 to {most}")
-    return int(text)
-
-
-def _position(request: web.Request, default: int, most: int) -> tuple[int, int]:
-    """Where a page starts, and its size: from the cursor, else from the beginning."""
-    cursor = request.query.get("cursor")
-    if cursor is None:
-        return 0, _limit(request, default, most)
-    try:
-        offset, limit = base64.urlsafe_b64decode(cursor).decode().split("/")
-        return int(offset), int(limit)
-    except ValueError as error:
-        raise _BadRequestError(f"cursor {cursor!r} is not one of ours") from error

@@ -22,6 +22,7 @@ SIZE: Final = 100
 """Shares of such a trade."""
 
 _SECOND_MS: Final = 1000
+_WATCHED: Final = ("T.", "Q.", "A.")
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -30,15 +31,21 @@ class PrintError(ValueError):
 
 
 class Prints:
-    """Makes trades and second bars; remembers each ticker's last bar for its day's sums."""
+    """Makes trades and second bars; remembers each ticker's last ones, and its last quote."""
 
     def __init__(self) -> None:
-        self._bars: dict[str, str] = {}
+        self._latest: dict[str, str] = {}
         self._sequence = count(FIRST_SEQUENCE)
 
     def watch(self, events: Slice) -> None:
         """See events that are being played."""
-        self._bars.update((topic, text) for _, topic, text in events if topic.startswith("A."))
+        self._latest.update(
+            (topic, text) for _, topic, text in events if topic.startswith(_WATCHED)
+        )
+
+    def latest(self, topic: str) -> str | None:
+        """The last event of a topic and ticker (``T.AIG``) that was seen or made."""
+        return self._latest.get(topic)
 
     def make(self, symbol: str, price: float, time_ms: int) -> Slice:
         """A trade at ``time_ms``, and a bar of its second that closes at its price.
@@ -53,12 +60,14 @@ class Prints:
         number = next(self._sequence)
         fields = {"ev": "T", "sym": symbol, "x": 11, "i": str(number), "z": 1, "p": price}
         fields |= {"s": SIZE, "t": time_ms, "q": number}
-        return time_ms, f"T.{symbol}", _encode(fields).decode()
+        topic = f"T.{symbol}"
+        self._latest[topic] = text = _encode(fields).decode()
+        return time_ms, topic, text
 
     def _bar(self, symbol: str, price: float, time_ms: int) -> TimedEvent:
         start_ms = time_ms - time_ms % _SECOND_MS
         topic = f"A.{symbol}"
-        last: dict[str, Any] = msgspec.json.decode(self._bars.get(topic, "{}"))
+        last: dict[str, Any] = msgspec.json.decode(self._latest.get(topic, "{}"))
         volume = last.get("av", 0)
         value = volume * last.get("a", price) + SIZE * price
         day = {"av": volume + SIZE, "a": round(value / (volume + SIZE), 4)}
@@ -66,5 +75,5 @@ class Prints:
         bar |= dict.fromkeys(("vw", "o", "c", "h", "l"), price)
         fields = last | day | bar | {"s": start_ms, "e": start_ms + _SECOND_MS}
         text = _encode(fields).decode()
-        self._bars[topic] = text
+        self._latest[topic] = text
         return time_ms, topic, text

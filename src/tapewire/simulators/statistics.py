@@ -34,6 +34,8 @@ class Statistics:
     """Events by topic that no subscription covered."""
     faults: Counter[str] = field(default_factory=Counter)
     """Faults that happened, by name."""
+    calls: Counter[str] = field(default_factory=Counter)
+    """Requests to the REST side by route, however they were answered."""
 
     def count(self, counter: Counter[str], events: Slice) -> None:
         """Add events to ``counter`` by their topic prefix."""
@@ -46,4 +48,5 @@ class Statistics:
             "events": dict(self.events),
             "unsubscribed": dict(self.unsubscribed),
             "faults": dict(self.faults),
+            "calls": dict(self.calls),
         }
