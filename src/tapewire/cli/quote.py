@@ -19,16 +19,20 @@ _FIELDS: Final[Mapping[Style, tuple[str, ...]]] = {
     Style.PRICE: (
         "official_open_price", "vwap", "open", "close", "high", "low", "aggregate_vwap",
         "prev_day_close", "prev_day_open", "prev_day_high", "prev_day_low", "prev_day_vwap",
-        "day_high", "day_low",
+        "day_high", "day_low", "bid", "ask",
     ),
     Style.COUNT: (
         "volume", "free_float", "accumulated_volume", "relative_volume", "average_size",
-        "avg_volume", "prev_day_volume",
+        "avg_volume", "prev_day_volume", "relative_volume_tod", "volume_1m", "volume_5m",
+        "bid_size", "ask_size", "spread_pct",
     ),
     Style.CHANGE: ("change", "change_since_open"),
-    Style.PERCENT: ("pct_change", "pct_change_since_open"),
-    Style.DATE_TIME: ("start_timestamp", "end_timestamp"),
-    Style.FLAG: ("gap",),
+    Style.PERCENT: (
+        "pct_change", "pct_change_since_open", "pct_change_1m", "pct_change_5m",
+        "pct_change_15m",
+    ),
+    Style.DATE_TIME: ("start_timestamp", "end_timestamp", "news_at"),
+    Style.FLAG: ("gap", "halted"),
 }  # fmt: skip
 STYLES: Final = {name: style for style, names in _FIELDS.items() for name in names}
 """What each field of a quote record is; text where nothing is said."""
