@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from benchmarks import dashboard, fold, latency, listener, machine, rabbitmq, widgets
+from benchmarks import dashboard, fold, latency, listener, machine, memory, rabbitmq, widgets
 from benchmarks.frames import FramesError, load
 from benchmarks.plan import Plan
 from benchmarks.report import Reporter, Row, say
@@ -22,6 +22,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[Plan], Iterator[Row]]]] = {
     "widgets": widgets.run,
     "latency": latency.run,
     "dashboard": dashboard.run,
+    "memory": memory.run,
 }
 
 USAGE, MISSING, INTERRUPTED = 2, 4, 130
