@@ -141,10 +141,25 @@ def quotes(arrivals: Sequence[Sale], previous: dict[str, float]) -> dict[str, di
             by_symbol.setdefault(sale.symbol, []).append(sale)
     since_turn = datetime.fromtimestamp(last.t // 1000 + 1, NEW_YORK) - timedelta(hours=4)
     after_open = since_turn.hour + since_turn.minute / 60 >= 5.5
+    cut = last.t // 1000 * 1000 + 1000
     return {
-        symbol: quote(sales, previous.get(symbol), after_open)
+        symbol: quote(sales, previous.get(symbol), after_open) | windows(sales, cut)
         for symbol, sales in by_symbol.items()
     }
+
+
+def windows(sales: Sequence[Sale], cut: int) -> dict[str, Any]:
+    """Changes and volumes over the last minutes before a cut."""
+    fields: dict[str, Any] = {}
+    close = next((sale.price for sale in reversed(sales) if sale.prices), None)
+    for minutes in (1, 5, 15):
+        start = cut - minutes * MINUTE_MS
+        before = [sale.price for sale in sales if sale.prices and sale.t < start]
+        fields[f"pct_change_{minutes}m"] = percent(close, before[-1] if before else None)
+        volume = sum(sale.size for sale in sales if sale.counts and sale.t >= start)
+        fields[f"volume_{minutes}m"] = volume
+    del fields["volume_15m"]
+    return fields
 
 
 def is_official(sale: Sale) -> bool:
