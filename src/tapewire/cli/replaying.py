@@ -107,7 +107,9 @@ def make_plan(options: ReplayOptions, settings: Settings) -> Plan:
         "tapewire_shards": options.shards,
         "parallelism": options.processors,
     }
-    return Plan(options, settings.replaced(**changes), source, wiring)
+    settings = settings.replaced(**changes)
+    compose.build_analysis(settings, wiring)  # a broken plug-in ends it before anything is erased
+    return Plan(options, settings, source, wiring)
 
 
 @asynccontextmanager
