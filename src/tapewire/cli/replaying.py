@@ -195,6 +195,7 @@ async def in_this_process(plan: Plan, cache: RedisWidgetCache) -> Parts:
             await asyncio.gather(listener.wait(), processor.wait())
 
         yield wait
+        await processor.drain()  # the last facts of one stream for the rows of another
 
 
 def at_simulator(settings: Settings, ws_url: str, rest_url: str) -> Settings:

@@ -18,7 +18,7 @@ from tapewire.model.rows import Fact, Reference
 from tapewire.model.streams import Shard
 from tapewire.queues.queue import ChannelClosed, Consumer, Queue, QueueError
 from tapewire.runtime.service import Report, State
-from tapewire.services.facts import FactFollower
+from tapewire.services.facts import SOURCES, FactFollower
 from tapewire.services.shard_owner import RETRY_S, ProcessorOptions, References, ShardOwner
 from tapewire.services.shard_state import Decode, ShardState, TimedAnalyzer
 
@@ -210,10 +210,13 @@ class MassiveDataProcessor:
     async def drain(self) -> None:
         """Hand every shard over, and stop standing by for the others.
 
-        Facts that others have flushed by now are learned before, so that the last rows have them.
+        Shards that tell facts go first: what they and others have flushed is learned before the
+        last rows are written.
         """
         self._state = State.DRAINING
         self._draining.set()
+        for shard in [shard for shard in self._owners if shard.stream in SOURCES]:
+            await self.hand_over(shard)
         if self._owners and self._following and not self._following.done():
             await self._facts.catch_up()
         while holding := [task for task in self._tasks if not task.done()]:
