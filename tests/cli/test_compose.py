@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from tapewire.cli import compose
 from tapewire.cli.wiring import Wiring, parse_streams, shards_of, topics_of
+from tapewire.market.sessions import SessionCalendar
 from tapewire.model.streams import Shard, Stream
 from tapewire.queues.memory import MemoryBroker, MemoryQueue
 from tapewire.runtime.service import DependencyMissing, UsageError
@@ -92,4 +93,5 @@ def test_the_lease_is_of_an_account_and_does_not_show_its_key() -> None:
 
 
 def test_a_feed_at_an_address_of_ones_own_is_always_expected_to_be_live() -> None:
-    assert compose.is_live(settings(massive_feed="ws://127.0.0.1:4300"))()
+    own = settings(massive_feed="ws://127.0.0.1:4300")
+    assert compose.is_live(own, SessionCalendar.load("XNYS"))()

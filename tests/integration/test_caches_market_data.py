@@ -95,7 +95,7 @@ async def caches(url: str, provider: Provider, wall: Wall) -> AsyncIterator[Open
     def open_one(fetch: Provider | None = provider, **options: object) -> MarketDataCache:
         options = {"bounds": QUICK, "jitter": lambda: 0.5} | options
         calendar = SessionCalendar.load("XNYS")
-        cache = MarketDataCache(link, fetch, calendar, now_ms=wall, **options)  # type: ignore[arg-type]
+        cache = MarketDataCache(link, fetch, calendar, "sim", now_ms=wall, **options)  # type: ignore[arg-type]
         opened.append(cache)
         return cache
 
@@ -229,7 +229,7 @@ async def test_when_whoever_asks_dies_the_next_one_goes_on(
     open_cache: Open, provider: Provider, redis_url: str
 ) -> None:
     link = Link(redis_url)
-    flight = Keys.known("splits", "AIG", "flight")
+    flight = Keys.known("sim", "splits", "AIG", "flight")
     await link.run("SET", flight, "a process that was killed", "PX", 200)
     cache = open_cache()
     assert (await cache.lookup("splits", "AIG")).value()["number"] == 1
@@ -256,11 +256,11 @@ async def test_a_flight_that_was_lost_meanwhile_writes_nothing(
     provider.free.clear()
     asking = asyncio.create_task(cache.lookup("splits", "AIG"))
     await until(lambda: provider.calls == 1)
-    await link.run("SET", Keys.known("splits", "AIG", "flight"), "somebody else")
+    await link.run("SET", Keys.known("sim", "splits", "AIG", "flight"), "somebody else")
     provider.free.set()
     assert (await asking).value()["number"] == 1
-    assert await link.run("EXISTS", Keys.known("splits", "AIG", "value")) == 0
-    assert await link.run("GET", Keys.known("splits", "AIG", "flight")) == b"somebody else"
+    assert await link.run("EXISTS", Keys.known("sim", "splits", "AIG", "value")) == 0
+    assert await link.run("GET", Keys.known("sim", "splits", "AIG", "flight")) == b"somebody else"
     await link.close()
 
 
@@ -316,7 +316,7 @@ async def test_reference_rows_that_were_loaded_answer_without_a_call(
     rows = ReferenceCache(redis_url)
     row = Reference("AIG", "2026-11-20", prev_day_close=50.0, avg_volume=1e6)
     await rows.put("2026-11-20", [row])
-    loaded = Loaded("2026-11-20", "2026-11-20", loaded_ms=wall.now_ms - 1000)
+    loaded = Loaded("2026-11-20", "2026-11-20", loaded_ms=wall.now_ms - 1000, provider="sim")
     await rows.mark_loaded(loaded)
     close = await cache.lookup("previous_day", "AIG")
     average = await cache.lookup("average_volume", "AIG")
@@ -343,7 +343,7 @@ async def test_lives_are_spread_by_a_tenth(open_cache: Open, wall: Wall, redis_u
     for jitter, factor in ((0.0, 0.9), (1.0, 1.1)):
         symbol = f"S{jitter:g}"
         await open_cache(jitter=lambda drawn=jitter: drawn).lookup("splits", symbol)
-        ttl_s = await link.run("TTL", Keys.known("splits", symbol, "value"))
+        ttl_s = await link.run("TTL", Keys.known("sim", "splits", symbol, "value"))
         assert ttl_s == pytest.approx(kind.fresh_s * factor + kind.stale_s, abs=2)
         assert ttl_s <= Ttl.known_s("splits")
     await link.close()

@@ -85,7 +85,7 @@ async def fill_reference_data(link: Link) -> None:
     limits = ProviderLimits(link, account_of("https://api.example.com", "a key"))
     await limits.switch_off("floats", 3600.0)
     await limits.pause(60.0)
-    shelf, splits, snapshots = Shelf(link), KINDS["splits"], KINDS["snapshots"]
+    shelf, splits, snapshots = Shelf(link, "a"), KINDS["splits"], KINDS["snapshots"]
     for kind, argument in ((splits, "AIG"), (splits, "BAC"), (splits, "IBM"), (snapshots, "")):
         assert await shelf.depart(kind, argument, "a", 6000)
     await shelf.land(splits, "AIG", "a", Entry(0, 1, b"{}"), 1000 * Ttl.known_s("splits"))

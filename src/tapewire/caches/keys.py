@@ -94,13 +94,13 @@ class MarketDataCacheKeys:
         return f"calendar:{exchange}"
 
     @staticmethod
-    def known(kind: str, argument: str, part: str) -> str:
-        """One kind of reference data about one thing.
+    def known(provider: str, kind: str, argument: str, part: str) -> str:
+        """One kind of reference data about one thing, as one provider (a hash) has it.
 
         ``part``: ``value`` (string; hash for the whole market), ``flight`` (string: who is
         asking), ``trouble`` (string: why nobody asks now) or ``staged`` (hash being written).
         """
-        return f"{{known:{kind}:{argument}}}:{part}"
+        return f"{{known:{provider}:{kind}:{argument}}}:{part}"
 
     @staticmethod
     def call_off(account: str, call: str) -> str:

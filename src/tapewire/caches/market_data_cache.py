@@ -78,6 +78,7 @@ class MarketDataCache:
         link: the Market Data Cache; its owner closes it.
         fetch: asks the provider; None for a reader that only shows what is there.
         calendar: when a trading day turns.
+        provider: a name for where values come from (`provider_limits.provider_of`).
         now_ms: wall clock; all processes of a deployment should agree on it.
         jitter: 0 to 1, spreads what expires.
     """
@@ -87,6 +88,7 @@ class MarketDataCache:
         link: Link,
         fetch: Fetch | None,
         calendar: SessionCalendar,
+        provider: str,
         *,
         now_ms: Callable[[], int] = unix_ms,
         monotonic: Callable[[], float] = time.monotonic,
@@ -95,7 +97,7 @@ class MarketDataCache:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         bounds: CacheBounds = CacheBounds(),  # noqa: B008 - frozen
     ) -> None:
-        self._shelf = Shelf(link)
+        self._shelf = Shelf(link, provider)
         self._fetch = fetch
         self._calendar = calendar
         self._now_ms = now_ms

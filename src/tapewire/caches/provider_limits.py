@@ -11,6 +11,11 @@ from tapewire.caches.connection import Link
 from tapewire.caches.keys import MarketDataCacheKeys as Keys
 
 
+def provider_of(base_url: str) -> str:
+    """A short name for a provider's address: values of one are never taken for another's."""
+    return sha256(base_url.encode()).hexdigest()[:8]
+
+
 def account_of(base_url: str, key: str) -> str:
     """A name for an account at a provider that tells nobody its key."""
     return sha256(f"{base_url} {key}".encode()).hexdigest()[:16]

@@ -32,7 +32,8 @@ class Loaded(Struct, array_like=True):
     """How a trading date's rows were loaded.
 
     ``turn``: the turn of the trading day (its ISO date) before which it was done; ``loaded_ms``:
-    UTC; ``counts``: symbols by what is known of them; ``missing``: field -> why it is empty.
+    UTC; ``counts``: symbols by what is known of them; ``missing``: field -> why it is empty;
+    ``provider``: whose rows they are (`provider_limits.provider_of`).
     """
 
     date: str
@@ -40,6 +41,7 @@ class Loaded(Struct, array_like=True):
     loaded_ms: int
     counts: dict[str, int] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    provider: str = ""
 
 
 decode_loaded: Final = msgspec.msgpack.Decoder(Loaded).decode

@@ -13,8 +13,8 @@ from tapewire.cli import compose
 from tapewire.cli.capture import open_capture
 from tapewire.cli.clock import wall_ms
 from tapewire.cli.composed import Alongside, Composed
-from tapewire.cli.data_parts import LEASE_TTL_S, holder
 from tapewire.cli.errors import say
+from tapewire.cli.leases import LEASE_TTL_S, holder
 from tapewire.cli.output import Column, Printer, Style
 from tapewire.cli.wiring import Wiring, parse_streams
 from tapewire.providers.capture import SUFFIX

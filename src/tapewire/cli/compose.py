@@ -18,7 +18,8 @@ from tapewire.market.sessions import Session, SessionCalendar
 from tapewire.providers.massive.client import ClientBounds, MassiveClient
 from tapewire.providers.massive.feeds import delay_ms
 from tapewire.providers.massive.protocol import decode
-from tapewire.providers.massive.rest import MassiveRest
+from tapewire.providers.massive.rest_limits import SharedLimits
+from tapewire.providers.massive.rest_reference import MassiveReference
 from tapewire.queues.arguments import QueueLayout
 from tapewire.queues.memory import MemoryQueue
 from tapewire.queues.queue import Queue
@@ -61,17 +62,16 @@ def build_client(settings: Settings, wiring: Wiring) -> MassiveClient:
         settings.massive_url,
         settings.required("massive_api_key"),
         topics,
-        live=is_live(settings),
+        live=is_live(settings, wiring.calendar),
         once=wiring.once or wiring.lossless,
         bounds=bounds,
     )
 
 
-def is_live(settings: Settings) -> Callable[[], bool]:
+def is_live(settings: Settings, calendar: SessionCalendar) -> Callable[[], bool]:
     """Whether data is expected now: while the market is open, at a URL of one's own always."""
     if "://" in settings.massive_feed:
         return lambda: True
-    calendar = SessionCalendar.load(EXCHANGE)
     return lambda: calendar.session_at(wall_ms()) is not Session.CLOSED
 
 
@@ -128,7 +128,7 @@ def build_processor(
         cache,
         references,
         shards_of(settings, wiring.streams),
-        build_analysis(settings, wiring).maker(),
+        build_analysis(settings, wiring).maker(wiring.calendar),
         decode,
         options,
         homes_up=homes_up,
@@ -152,18 +152,26 @@ def build_reference(
     session: aiohttp.ClientSession,
     store: ReferenceStore,
     clock: Callable[[], float],
-    *,
-    instance: str = "0",
-    calendar_clock: Callable[[], int] | None = None,
 ) -> ReferenceService:
-    """The reference service; the session and the store belong to the caller.
+    """A reference service for a replay, which asks for dates and starts nothing.
 
-    ``clock``: monotonic seconds. ``calendar_clock``: the ms UTC that tell the trading day,
-    where that is not today.
+    The session and the store belong to the caller; ``clock``: monotonic seconds.
     """
-    key = settings.required("massive_api_key")
-    rest = MassiveRest(settings.massive_rest_url, key, session=session, clock=clock)
-    calendar = SessionCalendar.load(EXCHANGE)
     return ReferenceService(
-        rest, store, calendar, wall_ms=calendar_clock or wall_ms, instance=instance
+        build_rest(settings, session, clock),
+        store,
+        SessionCalendar.load(EXCHANGE),
+        wall_ms=wall_ms,
     )
+
+
+def build_rest(
+    settings: Settings,
+    session: aiohttp.ClientSession,
+    clock: Callable[[], float],
+    limits: SharedLimits | None = None,
+) -> MassiveReference:
+    """The provider's REST; ``clock``: monotonic seconds, ``limits``: of all processes."""
+    key = settings.required("massive_api_key")
+    url = settings.massive_rest_url
+    return MassiveReference(url, key, session=session, clock=clock, shared=limits)

@@ -5,12 +5,9 @@ that the server ends with whoever uses it last, also when ``tapewire up`` itself
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Final
-
-import aiohttp
 
 from tapewire.caches.embedded import EmbeddedServer
 from tapewire.caches.reference import ReferenceCache, keep_following
@@ -20,6 +17,7 @@ from tapewire.cli.clock import EXCHANGE, wall_ms
 from tapewire.cli.composed import Alongside, Composed
 from tapewire.cli.edge import load_for_service
 from tapewire.cli.errors import explain
+from tapewire.cli.reference_parts import build_service, open_market_data
 from tapewire.cli.servers import build_widget_cache, server
 from tapewire.cli.up_store import data_path_lock
 from tapewire.cli.wiring import Wiring, parse_streams
@@ -150,10 +148,9 @@ async def _make(
     listener = compose.build_listener(settings, wiring, queue, LocalLease(wall_ms()))
     consumed = compose.build_queue(settings, wiring, name="processor")
     processor = compose.build_processor(settings, wiring, consumed, cache, references)
-    session = await stack.enter_async_context(aiohttp.ClientSession())
-    reference = compose.build_reference(
-        settings, session, references, time.monotonic, calendar_clock=clock
-    )
+    market = await open_market_data(settings, stack, wiring.calendar, clock)
+    reference = build_service(market, references, adopts=clock is wall_ms)
+    alongside.run(market.watch.follow(), "calendar")
     alongside.run(keep_following(references, processor.refer), "reference rows")
     members: tuple[Service, ...] = (listener, processor, reference)
     await _announce(settings, members, stack, alongside)

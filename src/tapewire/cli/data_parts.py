@@ -1,15 +1,10 @@
-"""``tapewire run listener``, ``processor`` and ``reference``, each with its connections."""
+"""``tapewire run listener`` and ``tapewire run processor``, each with its connections."""
 
-import os
-import socket
-import time
 from collections.abc import Collection
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final
-
-import aiohttp
 
 from tapewire.caches.cache import CacheUnavailable
 from tapewire.caches.connection import Link
@@ -22,6 +17,8 @@ from tapewire.cli.capture import open_capture
 from tapewire.cli.clock import wall_ms
 from tapewire.cli.composed import Alongside
 from tapewire.cli.known_references import KnownReferences
+from tapewire.cli.leases import LEASE_TTL_S, holder
+from tapewire.cli.reference_parts import follow_calendar
 from tapewire.cli.servers import build_widget_cache, reaching, server
 from tapewire.cli.wiring import Wiring
 from tapewire.runtime.logging import get_logger
@@ -30,8 +27,6 @@ from tapewire.runtime.service import Service
 from tapewire.runtime.settings import Settings
 
 log = get_logger(__name__)
-
-LEASE_TTL_S: Final = 15.0
 
 UP_MS: Final = 5_000
 """How long a processor has been up before it is given its own shards back."""
@@ -45,6 +40,7 @@ async def make_listener(
     settings: Settings,
     wiring: Wiring,
     stack: AsyncExitStack,
+    alongside: Alongside,
     *,
     instance: str,
     capture: Path | None,
@@ -54,7 +50,7 @@ async def make_listener(
     link = Link(server(settings, "mdc_redis_url"))
     stack.push_async_callback(link.close)
     with reaching("mdc_redis_url"):
-        await link.run("PING")
+        await follow_calendar(link, wiring, alongside)
     writer = open_capture(capture, settings, wiring, stack) if capture else None
     with reaching("rabbitmq_url"):
         await queue.start()
@@ -75,12 +71,15 @@ async def make_processor(
     stack.push_async_callback(references.close)
     registry = RedisRegistry(mdc)
     stack.push_async_callback(registry.close)
+    link = Link(mdc)
+    stack.push_async_callback(link.close)
     with reaching("wdc_redis_url"):
         await cache.shards()
-        if not (wiring.lossless or wiring.once):
+        if wiring.is_live:
             await _make_live(server(settings, "wdc_redis_url"))
     with reaching("mdc_redis_url"):
         await references.position()
+        await follow_calendar(link, wiring, alongside)
     with reaching("rabbitmq_url"):
         await queue.start()
     known = KnownReferences()
@@ -105,16 +104,6 @@ async def _make_live(url: str) -> None:
         await erase(url)
 
 
-async def make_reference(settings: Settings, stack: AsyncExitStack, *, instance: str) -> Service:
-    """The reference service over MDC; DependencyMissing names a setting."""
-    store = ReferenceCache(server(settings, "mdc_redis_url"))
-    stack.push_async_callback(store.close)
-    with reaching("mdc_redis_url"):
-        await store.position()
-    session = await stack.enter_async_context(aiohttp.ClientSession())
-    return compose.build_reference(settings, session, store, time.monotonic, instance=instance)
-
-
 async def homes_up(registry: Registry, now_ms: int | None = None) -> Collection[int]:
     """Indices of the processors that have been healthy for five seconds and still beat.
 
@@ -133,8 +122,3 @@ async def homes_up(registry: Registry, now_ms: int | None = None) -> Collection[
         and now_ms - report.since_ms >= UP_MS
         and report.instance.isdigit()
     }
-
-
-def holder() -> str:
-    """This process's name as the holder of a lease: another one after every start."""
-    return f"{socket.gethostname()}:{os.getpid()}:{wall_ms()}"

@@ -133,11 +133,11 @@ def _host(plan: Plan, service: Service) -> int:
     )
 
 
-async def _make_listener(plan: Plan, stack: AsyncExitStack, _: Alongside) -> Service:
+async def _make_listener(plan: Plan, stack: AsyncExitStack, alongside: Alongside) -> Service:
     from tapewire.cli.data_parts import make_listener
 
     return await make_listener(
-        plan.settings, plan.wiring, stack, instance=plan.instance, capture=plan.capture
+        plan.settings, plan.wiring, stack, alongside, instance=plan.instance, capture=plan.capture
     )
 
 
@@ -147,10 +147,10 @@ async def _make_processor(plan: Plan, stack: AsyncExitStack, alongside: Alongsid
     return await make_processor(plan.settings, plan.wiring, stack, alongside, index=plan.index or 0)
 
 
-async def _make_reference(plan: Plan, stack: AsyncExitStack, _: Alongside) -> Service:
-    from tapewire.cli.data_parts import make_reference
+async def _make_reference(plan: Plan, stack: AsyncExitStack, alongside: Alongside) -> Service:
+    from tapewire.cli.reference_parts import make_reference
 
-    return await make_reference(plan.settings, stack, instance=plan.instance)
+    return await make_reference(plan.settings, stack, alongside, instance=plan.instance)
 
 
 async def _make_control(plan: Plan, stack: AsyncExitStack, alongside: Alongside) -> Service:

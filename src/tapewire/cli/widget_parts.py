@@ -4,6 +4,8 @@ import resource
 from contextlib import AsyncExitStack
 from typing import Final
 
+from tapewire.caches.connection import Link
+from tapewire.caches.corrections import CalendarKeeper, CorrectionStore
 from tapewire.caches.registry import RedisRegistry
 from tapewire.cli.clock import EXCHANGE, wall_ms
 from tapewire.cli.composed import Alongside
@@ -19,7 +21,7 @@ RESERVED_FILES: Final = 100
 
 
 async def make_widgets(
-    settings: Settings, stack: AsyncExitStack, _: Alongside, *, instance: str = "0"
+    settings: Settings, stack: AsyncExitStack, alongside: Alongside, *, instance: str = "0"
 ) -> Service:
     """The widget service; it starts also while Redis is away, and says so to its clients."""
     allow_files(SocketBounds().connections + RESERVED_FILES)
@@ -27,7 +29,10 @@ async def make_widgets(
     stack.push_async_callback(cache.close)
     registry = RedisRegistry(server(settings, "mdc_redis_url"))
     stack.push_async_callback(registry.close)
+    link = Link(server(settings, "mdc_redis_url"))
+    stack.push_async_callback(link.close)
     calendar = SessionCalendar.load(EXCHANGE)
+    alongside.run(CalendarKeeper(CorrectionStore(link), calendar).follow(), "calendar")
     options = WidgetOptions(
         host=settings.tapewire_http_host,
         port=settings.http_port("widgets"),

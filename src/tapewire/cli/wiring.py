@@ -5,10 +5,13 @@ stream starts without them.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from tapewire.cli.clock import EXCHANGE
+from tapewire.market.sessions import SessionCalendar
 from tapewire.model.streams import Shard, Stream
 from tapewire.providers.massive.splitter import STREAM_OF_EVENT
 from tapewire.queues.memory import MemoryBroker
@@ -32,6 +35,7 @@ class Wiring(Struct, frozen=True, kw_only=True):
     ``prefix``: of the queues' names; None for the setting's. ``broker``: the in-process
     broker that the parts share; None for RabbitMQ. ``ttl_ms`` replaces the setting's (a
     replay that asks for live behaviour). ``once``: the listener ends with its source.
+    ``calendar``: the exchange's hours, as corrected where the system is live.
     """
 
     streams: tuple[Stream, ...]
@@ -40,6 +44,12 @@ class Wiring(Struct, frozen=True, kw_only=True):
     broker: MemoryBroker | None = None
     ttl_ms: int | None = None
     once: bool = False
+    calendar: SessionCalendar = field(default_factory=partial(SessionCalendar.load, EXCHANGE))
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what is carried happens now: nothing is replayed."""
+        return not (self.lossless or self.once)
 
 
 def parse_streams(text: str | None, settings: Settings) -> tuple[Stream, ...]:

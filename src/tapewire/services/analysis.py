@@ -76,9 +76,14 @@ class Analysis(Struct, frozen=True, kw_only=True):
             chosen.others_of(stream, calendar)
         return chosen
 
-    def maker(self) -> Callable[[Shard], Sequence[TimedAnalyzer]]:
-        """A function that builds fresh analyzers for one ownership of a shard."""
-        calendar = SessionCalendar.load(self.exchange)
+    def maker(
+        self, calendar: SessionCalendar | None = None
+    ) -> Callable[[Shard], Sequence[TimedAnalyzer]]:
+        """A function that builds fresh analyzers for one ownership of a shard.
+
+        ``calendar``: one that is corrected while they run; else the shipped one.
+        """
+        calendar = calendar or SessionCalendar.load(self.exchange)
 
         def make(shard: Shard) -> Sequence[TimedAnalyzer]:
             fold = _FOLDS.get(shard.stream)

@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from tapewire.caches.cache import CacheUnavailable
 from tapewire.caches.known import Known, LookupCounts, LookupFailed
+from tapewire.caches.provider_limits import provider_of
 from tapewire.caches.reference import Loaded
 from tapewire.market.sessions import SessionCalendar
 from tapewire.model.rows import Reference
@@ -90,8 +91,11 @@ class ReferenceService:
     """Keeps the current and the coming trading date's reference rows in the store.
 
     ``wall_ms``: UTC milliseconds now. The session behind ``rest`` and the store's connection
-    belong to whoever composes the service. Healthy only while the rows of the current (or,
-    before its turn, the coming) session are in the store, with a previous session's bars.
+    belong to whoever composes the service. ``lease``: of the one replica that loads; without one
+    this is the only replica. ``adopts``: whether what was loaded before the start will do.
+    ``lookups``: the Market Data Cache; ``more``: goes into the report's detail. Healthy only
+    while the rows of the current (or, before its turn, the coming) session are in the store,
+    with a previous session's bars.
     """
 
     name = "reference"
@@ -109,6 +113,8 @@ class ReferenceService:
         settings: ReferenceSettings = ReferenceSettings(),  # noqa: B008 - frozen
         lease: Lease | None = None,
         lookups: Lookups | None = None,
+        adopts: bool = True,
+        more: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._rest = rest
         self._store = store
@@ -120,13 +126,15 @@ class ReferenceService:
         self._settings = settings
         self._lease = lease
         self._lookups = lookups
+        self._more = more
+        self._provider = provider_of(str(rest.base))
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._draft: Draft | None = None
         self._loaded: dict[str, dict[str, int]] = {}
         self._missing: dict[str, str] = {}
         self._done_at_turn = ""
-        self._anew = False
+        self._anew = not adopts
         self._failures = 0
         self._enter(State.STOPPED)
 
@@ -187,6 +195,7 @@ class ReferenceService:
                 "rest": msgspec.to_builtins(self._rest.counts, str_keys=True),
                 "breaker": self._rest.breaker.state.value,
                 "lookups": msgspec.to_builtins(self._lookups.counts) if self._lookups else {},
+                **self._more(),
             },
             reason=self._reason,
         )
@@ -254,7 +263,7 @@ class ReferenceService:
     async def _adopt(self, turn: str, date: str) -> bool:
         """Take over what somebody loaded for this turn; False when nobody did."""
         mark = await self._store.loaded(date)
-        if mark is None or mark.turn != turn:
+        if mark is None or (mark.turn, mark.provider) != (turn, self._provider):
             return False
         self._remember(mark)
         return True
@@ -298,7 +307,8 @@ class ReferenceService:
         if not draft.previous:
             raise NoPreviousSession(draft.missing["prev_day"])
         await self._warm(draft)
-        mark = Loaded(date, turn, self._wall_ms(), draft.counts(rows), draft.missing)
+        counts, now_ms = draft.counts(rows), self._wall_ms()
+        mark = Loaded(date, turn, now_ms, counts, draft.missing, self._provider)
         await self._store.mark_loaded(mark)
         self._remember(mark)
 

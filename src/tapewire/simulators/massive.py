@@ -48,10 +48,13 @@ from tapewire.simulators.faults import (
 from tapewire.simulators.massive_rest import RestSide
 from tapewire.simulators.pacing import Speed
 from tapewire.simulators.player import Audience, Player
+from tapewire.simulators.rest_faults import RestFaults
 from tapewire.simulators.sources import MergedSources, Source
 from tapewire.simulators.statistics import Statistics
 
 _PATH = "/stocks"
+_SHUTDOWN_S = 0.2
+"""How long a REST call that is being answered may take once the simulator stops."""
 
 
 class MassiveSimulator:
@@ -128,6 +131,11 @@ class MassiveSimulator:
         )
 
     @property
+    def faults(self) -> RestFaults:
+        """The REST side's faults still to come."""
+        return self._rest.faults
+
+    @property
     def port(self) -> int:
         """The WebSocket's port, once started."""
         if self._server is None:
@@ -148,7 +156,9 @@ class MassiveSimulator:
 
     async def start(self) -> None:
         """Listen on both ports; OSError, and nothing left behind, when one is taken."""
-        self._rest_runner = web.AppRunner(self._rest.application(), access_log=None)
+        self._rest_runner = web.AppRunner(
+            self._rest.application(), access_log=None, shutdown_timeout=_SHUTDOWN_S
+        )
         await self._rest_runner.setup()
         try:
             await web.TCPSite(self._rest_runner, self._host, self._rest_port).start()
