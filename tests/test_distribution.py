@@ -16,6 +16,7 @@ def test_what_is_grouped_exists(path: str) -> None:
     [
         ("tests/faults/test_redis.py::test_a_restart", TIMED),
         ("tests/e2e/test_dashboard.py::test_the_boards_move[x/y::z]", TIMED),
+        ("tests/e2e/test_components.py::test_the_dashboards_own_tests_pass[test]", "components"),
         ("tests/integration/test_recorded_day.py::test_candles", REPLAYS),
         ("tests/integration/test_cli.py::test_help", "tests/integration/test_cli.py"),
         ("tests/model/test_rows.py::test_a_row", "tests/model/test_rows.py"),

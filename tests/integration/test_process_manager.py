@@ -22,7 +22,7 @@ from tapewire.runtime.process_manager import (
 )
 from tapewire.runtime.service import State, UsageError
 from tapewire.runtime.trace import TraceContext
-from tests.runtime.processes import environ, lives, toy, until
+from tests.runtime.processes import environ, lives, state, toy, until
 
 FAST = Supervision(first_delay_s=0.1, max_delay_s=0.4, stable_s=60.0, drain_s=2.0)
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -290,6 +290,7 @@ async def test_a_killed_manager_leaves_no_child_within_five_seconds() -> None:
         await asyncio.sleep(1)
         assert all(map(lives, pids))
         os.kill(pids[0], signal.SIGSTOP)
+        await until(lambda: state(pids[0]) == "T")  # it stops when it next gets a processor
     finally:
         manager.kill()
         await manager.wait()

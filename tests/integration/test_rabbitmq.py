@@ -17,6 +17,7 @@ from tapewire.queues.arguments import QueueLayout
 from tapewire.queues.queue import ChannelClosed, QueueError
 from tapewire.queues.rabbitmq import OUTBOX_BYTES, RabbitConsumer, RabbitQueue
 from tests.queues.contract import TRADES, QueueContract, batch, offsets, publish, take
+from tests.runtime.processes import state, until
 from tests.servers import RabbitServer, free_port
 
 
@@ -139,7 +140,9 @@ async def test_unconfirmed_batches_are_sent_again_in_order(
 ) -> None:
     queue = await broker.queue()
     await publish(queue, [0])
-    os.kill(rabbitmq_server.pid, signal.SIGSTOP)
+    broker_pid = rabbitmq_server.pid
+    os.kill(broker_pid, signal.SIGSTOP)
+    await until(lambda: state(broker_pid) == "T")  # it confirms nothing any more
     for number in range(1, 11):
         queue.publish(batch(number))
     await asyncio.sleep(0.2)

@@ -23,14 +23,19 @@ def environ(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": source, **more}
 
 
-def lives(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits for its parent does not."""
+def state(pid: int) -> str:
+    """The state of a process as ``/proc`` has it: ``R``, ``S``, ``T`` (stopped), ``Z``; or ""."""
     try:
         os.kill(pid, 0)
         status = Path(f"/proc/{pid}/stat").read_text()
     except (ProcessLookupError, FileNotFoundError):
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
+        return ""
+    return status.rpartition(")")[2].split()[0]
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    return state(pid) not in {"", "Z"}
 
 
 async def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
