@@ -415,3 +415,19 @@ async def test_without_its_server_a_look_up_says_so_and_goes_on_later(
             await cache.lookup("splits", "AIG")
         server.start()
         assert (await cache.lookup("splits", "BAC")).value() is not None
+
+
+async def test_yesterdays_rows_do_until_todays_are_loaded(
+    cache: MarketDataCache, provider: Provider, wall: Wall, redis_url: str
+) -> None:
+    rows = ReferenceCache(redis_url)
+    provider.trouble = FetchFailed("the provider is down")
+    for date, close in (("2026-11-19", 49.0), ("2026-11-20", 50.0)):
+        await rows.put(date, [Reference("AIG", date, prev_day_close=close)])
+        await rows.mark_loaded(Loaded(date, date, wall.now_ms, provider="sim"))
+        known = await asyncio.wait_for(cache.lookup("previous_day", "AIG"), 1)
+        assert (known.value()["close"], known.stale) == (close, date == "2026-11-19")
+    newest = await rows.newest()
+    assert newest is not None
+    assert newest.date == "2026-11-20"
+    await rows.close()

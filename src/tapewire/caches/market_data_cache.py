@@ -15,7 +15,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from secrets import token_hex
 from typing import Final
@@ -41,7 +41,7 @@ from tapewire.caches.known import (
     Refused,
     Trouble,
 )
-from tapewire.caches.shelf import Seen, Shelf
+from tapewire.caches.shelf import Seen, SessionDay, Shelf
 from tapewire.market.sessions import SessionCalendar
 
 _log = logging.getLogger(__name__)
@@ -143,14 +143,14 @@ class MarketDataCache:
         await asyncio.gather(*flights, return_exceptions=True)
 
     async def _see(self, kind: Kind, argument: str) -> Seen:
-        day = self._session()
-        return await self._shelf.see(kind, argument, day.date, day.next_turn_ms)
+        return await self._shelf.see(kind, argument, self._sessions())
 
-    def _session(self) -> "SessionDay":
-        """The session whose reference rows hold now: that of the trading day, or the next."""
+    def _sessions(self) -> Sequence[SessionDay]:
+        """The session whose reference rows hold now (the day's, or the next), and the last one."""
         day = self._calendar.day_at(self._now_ms())
         session = day if day.is_session else self._calendar.next_session(day.date)
-        return SessionDay(session.date, session.next_turn_ms)
+        before = self._calendar.previous_session(session.date)
+        return [SessionDay(one.date, one.next_turn_ms) for one in (session, before)]
 
     def _is_stale(self, entry: Entry) -> bool:
         return self._now_ms() >= entry.fresh_until_ms
@@ -316,13 +316,6 @@ class MarketDataCache:
                 held = await self._shelf.keep(kind, argument, token, lease_ms)
             except CacheError as error:
                 _log.warning("%s of %s: still asking, but %s", kind.name, argument, error)
-
-
-class SessionDay(Struct, frozen=True):
-    """A session's date, and when its trading day ends."""
-
-    date: str
-    next_turn_ms: int
 
 
 def checked(kind: str, argument: str) -> Kind:

@@ -145,6 +145,14 @@ class ReferenceCache:
         packed = await self._link.run("GET", Keys.loaded(date))
         return decode_loaded(packed) if packed else None
 
+    async def newest(self) -> Loaded | None:
+        """The mark of the newest date that was loaded."""
+        dates = await self._link.run("ZRANGE", Keys.REFERENCE_DATES, 0, -1)
+        for date in sorted(dates, reverse=True):
+            if (loaded := await self.loaded(date.decode())) is not None:
+                return loaded
+        return None
+
     async def snapshot(self, dates: Sequence[str] | None = None) -> Sequence[Reference]:
         """Rows of these dates, or of all that have not expired."""
         if dates is None:

@@ -34,6 +34,13 @@ _decode_trouble: Final = msgspec.msgpack.Decoder(Trouble).decode
 _to_json: Final = msgspec.json.Encoder().encode
 
 
+class SessionDay(Struct, frozen=True):
+    """A session's date, and when its trading day ends."""
+
+    date: str
+    until_ms: int
+
+
 class Seen(Struct):
     """What lies on the shelf of one thing: the newest value and where it is from."""
 
@@ -62,16 +69,19 @@ class Shelf:
         self._keep = Script("flight_keep")
         self._land = Script("flight_land")
 
-    async def see(self, kind: Kind, argument: str, date: str, turn_ms: int) -> Seen:
+    async def see(self, kind: Kind, argument: str, sessions: Sequence[SessionDay]) -> Seen:
         """Look at one thing, in one round trip.
 
-        ``date``: the session whose reference rows hold now; ``turn_ms``: until when they do.
+        ``sessions``: the one whose reference rows hold now, and older ones whose rows will do
+        as stale.
         """
         commands: list[Command] = [("GET", self._key(kind.name, argument, "trouble"))]
         value = self._key(kind.name, argument, "value")
         commands.append(("HGET", value, HEADER) if kind.is_market else ("GET", value))
         if kind.whole_market == ROWS:
-            commands += [("GET", Keys.loaded(date)), ("HGET", Keys.reference(date), argument)]
+            for session in sessions:
+                commands.append(("GET", Keys.loaded(session.date)))
+                commands.append(("HGET", Keys.reference(session.date), argument))
         elif kind.whole_market:
             market = self._key(kind.whole_market, "", "value")
             commands.append(("HMGET", market, HEADER, argument))
@@ -79,8 +89,9 @@ class Shelf:
         seen = Seen(trouble=_decode_trouble(trouble) if trouble else None)
         seen.offer(_decode_entry(own) if own else None, Source.ITSELF)
         if kind.whole_market == ROWS:
-            loaded, row = market_answers
-            seen.offer(self._from_row(kind, loaded, row, turn_ms), Source.ROWS)
+            answers = zip(sessions, market_answers[::2], market_answers[1::2], strict=True)
+            for session, loaded, row in answers:
+                seen.offer(self._from_row(kind, loaded, row, session.until_ms), Source.ROWS)
         elif kind.whole_market:
             seen.offer(_from_market(*market_answers[0]), Source.MARKET)
         return seen

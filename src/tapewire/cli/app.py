@@ -14,6 +14,7 @@ from tapewire.cli import (
     config,
     dump,
     quote,
+    reference,
     replay,
     run,
     sessions,
@@ -41,6 +42,7 @@ app.command("replay")(replay.replay)
 app.command("candles")(candles.candles)
 app.command("top")(top.top)
 app.command("quote")(quote.quote)
+app.command("reference")(reference.reference)
 app.command("dump")(dump.dump)
 app.command("status")(status.status)
 app.command("sessions")(sessions.sessions)
