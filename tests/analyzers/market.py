@@ -49,9 +49,10 @@ class Store:
         """Decoded rows by hash and field, and the boards: what readers see."""
         rows: dict[str, dict[str, object]] = {}
         for name, values in self.rows.items():
-            if not values:
-                continue  # the name of a list of items
-            decode = _DECODE[name.partition(":")[0]]
+            family = name.partition(":")[0]
+            if not values or family in _LEFT_OUT:
+                continue  # the name of a list of items has no values
+            decode = _DECODE[family]
             rows[name] = {field: decode(value) for field, value in values.items()}
         return rows, {name: board for name, board in self.boards.items() if board}
 
@@ -61,6 +62,9 @@ _DECODE: dict[str, Callable[[bytes], object]] = {
     "candles": decode_candle,
     "daily_range": decode_range,
 }
+
+_LEFT_OUT = {"top_trades", "largest_prints"}
+"""Rankings have tests of their own (``tests/properties/test_top_trades.py``)."""
 
 Fold = TradeFold | AggregateFold
 

@@ -92,7 +92,7 @@ class TestRecent:
     def test_a_window_is_trimmed_near_its_length(self) -> None:
         recent, longest = Recent(), 0
         for first in range(0, 50_000, 40):
-            recent.extend(range(first, first + 40))
+            recent.extend(list(range(first, first + 40)))
             longest = max(longest, len(recent.sequences))
         assert Recent.WINDOW <= len(recent.sequences) <= longest
         assert longest * recent.sequences.itemsize <= 10_000

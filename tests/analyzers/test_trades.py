@@ -171,8 +171,8 @@ def test_a_gap_shows_the_current_second_again(market: Market) -> None:
 def test_memory_of_sequences_is_bounded_without_a_flush() -> None:
     recent = Recent()
     for second in range(50):
-        recent.extend(range(second * 1_000, (second + 1) * 1_000))
-    assert len(recent.sequences) <= Recent.WINDOW + Recent.SPARE + Recent.CHUNK
+        recent.extend(list(range(second * 1_000, (second + 1) * 1_000)))
+    assert len(recent.sequences) <= Recent.MOST
     assert recent.has(49_999)
     assert recent.has(50_000 - Recent.WINDOW)
     assert not recent.has(49_999 - Recent.WINDOW)

@@ -115,7 +115,7 @@ def test_the_window_of_sequences_survives_any_flushes_and_restarts(
 ) -> None:
     recent, stored, total = Recent(), dict[str, bytes](), 0
     for burst, restarts in bursts:
-        recent.extend(range(total, total + burst))
+        recent.extend(list(range(total, total + burst)))
         total += burst
         stored.update(recent.drain("AAPL"))
         if restarts:

@@ -9,6 +9,7 @@ from tapewire.caches.memory import MemoryWidgetCache
 from tapewire.model.batch import encode_batch
 from tapewire.model.changes import Changes
 from tapewire.model.events import Trade
+from tapewire.model.feeds import BOARDS
 from tapewire.model.positions import Positions
 from tapewire.model.rows import Reference
 from tapewire.model.streams import Shard, Stream
@@ -137,7 +138,7 @@ class Platform:
         store = Store()
         for shard in self.shards:
             names = await self.cache.names(shard.name)
-            boards = [name for name in names if name.startswith("top_")]
+            boards = [name for name in names if name.partition(":")[0] in BOARDS]
             found = await self.cache.snapshot(
                 shard.name, dict.fromkeys(set(names) - set(boards)), boards
             )

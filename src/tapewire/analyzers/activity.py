@@ -6,7 +6,7 @@ event time that is longer than a window fills it anew. Seconds are kept packed; 
 an hour that can no longer change has a total, so that a new owner need not walk a day.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -99,6 +99,7 @@ class Activity:
         self._numbers: dict[str, int] = {}
         self._stairs: list[Stairs] = []
         self._seconds: dict[int, tuple[bytes, ...]] = {}
+        self._order: list[int] = []
         self._open: dict[int, Sums] = {}
         self._totals: dict[int, tuple[bytes, bytes]] = {}
         self._named: dict[int, set[int]] = {}
@@ -110,6 +111,8 @@ class Activity:
         numbers = [self._number(bar.symbol) for bar in bars]
         columns = columns_of(numbers, bars)
         layers = self._seconds.get(second_s, ())
+        if not layers:
+            insort(self._order, second_s)
         packed = pack(columns)
         self._seconds[second_s] = (*layers, packed)
         self._save(second_s, f"{second_s}:{len(layers)}", packed)
@@ -165,9 +168,9 @@ class Activity:
 
     def _walk(self, from_s: int, to_s: int) -> Iterator[tuple[int, Columns]]:
         """Seconds with trades, in order, and what was traded."""
-        seconds = self._seconds
-        for second_s in range(from_s, to_s):
-            for packed in seconds.get(second_s, ()):
+        order, seconds = self._order, self._seconds
+        for second_s in order[bisect_left(order, from_s) : bisect_left(order, to_s)]:
+            for packed in seconds[second_s]:
                 yield second_s, unpack(packed)
 
     def _move(self, window: Window, old_s: int, fresh: Sequence[tuple[int, Columns]]) -> None:
@@ -254,15 +257,15 @@ class Activity:
     def _drop_old(self) -> None:
         """Forget whole hours that no window reaches any more."""
         oldest = (self.now_s - 2 * self.longest_s) // HOUR_S
-        first = next(iter(self._seconds), None)
-        if first is None or first // HOUR_S >= oldest:
+        gone = self._order[: bisect_left(self._order, oldest * HOUR_S)]
+        if not gone:
             return
-        gone = sorted({s // HOUR_S for s in self._seconds if s // HOUR_S < oldest})
-        self._seconds = {s: kept for s, kept in self._seconds.items() if s // HOUR_S >= oldest}
-        self._totals = {
-            b: total for b, total in self._totals.items() if b * BLOCK_S // HOUR_S >= oldest
-        }
-        for hour in gone:
+        del self._order[: len(gone)]
+        for second_s in gone:
+            del self._seconds[second_s]
+        for block in [b for b in self._totals if b * BLOCK_S // HOUR_S < oldest]:
+            del self._totals[block]
+        for hour in sorted({second_s // HOUR_S for second_s in gone}):
             self._unsaved.pop(_hash_of(hour * HOUR_S), None)
             self._dropped.append(_hash_of(hour * HOUR_S))
 
@@ -296,7 +299,7 @@ class Activity:
         """Read everything back; windows end at ``now_s``."""
         for name in sorted(name for name in private if name.startswith(HASH)):
             self._restore_hour(int(name.removeprefix(HASH)) // HOUR_S, private[name])
-        self._seconds = dict(sorted(self._seconds.items()))
+        self._order = sorted(self._seconds)
         self.now_s = now_s
         for window in self.windows.values():
             self._fill(window)
@@ -324,7 +327,7 @@ class Activity:
     def _restore_stairs(self) -> None:
         """Rebuild the stairs, and the sums of blocks that can still change."""
         oldest_s = self.now_s - self.longest_s
-        for block in sorted({second_s // BLOCK_S for second_s in self._seconds}):
+        for block in sorted({second_s // BLOCK_S for second_s in self._order}):
             start_s = block * BLOCK_S
             if start_s + BLOCK_S <= oldest_s:
                 continue

@@ -7,7 +7,7 @@ decided by the order key (timestamp, sequence), whatever order the trades arrive
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from math import inf
 from typing import Final
 
@@ -134,8 +134,8 @@ class Recent:
     WINDOW: Final = 1024
     CHUNK: Final = 64
     CHUNKS: Final = WINDOW // CHUNK + 1
-    SPARE: Final = 2 * CHUNK
-    """Sequences beyond the window that may stay before they are trimmed."""
+    MOST: Final = WINDOW + 3 * CHUNK
+    """Sequences that are held before they are trimmed to the window."""
 
     __slots__ = ("base", "flushed", "newest", "sequences")
 
@@ -145,16 +145,16 @@ class Recent:
         self.newest = -1
         self.sequences: array[int] = array("q")
 
-    def extend(self, sequences: Sequence[int | float]) -> None:
+    def extend(self, sequences: list[int | float]) -> None:
         """Remember sequences, oldest first; forget chunks that the window has left behind."""
+        known = self.sequences
         try:
-            added: array[int] = array("q", sequences)  # type: ignore[arg-type]  # ints, as a rule
-        except (TypeError, OverflowError):
-            added = array("q", [min(int(q), _LARGEST) for q in sequences])
-        self.sequences.extend(added)
-        spare = (len(self.sequences) - self.WINDOW) // self.CHUNK * self.CHUNK
-        if spare > self.SPARE:
-            del self.sequences[:spare]
+            known.fromlist(sequences)  # type: ignore[arg-type]  # ints, as a rule
+        except (TypeError, OverflowError):  # nothing was added
+            known.fromlist([min(int(q), _LARGEST) for q in sequences])
+        if len(known) > self.MOST:
+            spare = (len(known) - self.WINDOW) // self.CHUNK * self.CHUNK
+            del known[:spare]
             self.base += spare
 
     def has(self, sequence: int, within: int = WINDOW) -> bool:

@@ -51,6 +51,10 @@ class TimeAndSales:
         items, self._items = self._items, {}
         return items
 
+    def renew(self) -> None:
+        """Which symbols are chosen has to be written again; items are not, they were flushed."""
+        self.chosen_changed = bool(self._chosen)
+
     def pack(self) -> bytes:
         """Which symbols are chosen."""
         self.chosen_changed = False

@@ -55,6 +55,12 @@ SCORES: Mapping[str, Callable[[Window], Scores]] = {
 }
 """What each metric compares, by a symbol's number."""
 
+_LEAST = 2**-1000
+"""Less than any score that is not 0."""
+
+_UNIT: Mapping[str, int] = {"value": NOTIONAL_SCALE}
+"""What a score is divided by where it is published."""
+
 _ROUNDING = 1 - 2**-50
 """Values are published as floats: what may round to the same one takes part."""
 
@@ -92,6 +98,10 @@ class LargestPrints:
         for rank, row in enumerate(rows, 1):
             row.rank = rank
         return encode_row(rows)
+
+    def renew(self) -> None:
+        """They have to be written again."""
+        self.changed = bool(self._ranked)
 
     @classmethod
     def unpack(cls, packed: bytes, size: int = LARGEST_PRINTS) -> "LargestPrints":
@@ -175,17 +185,16 @@ class TopTradesAnalyzer:
     def _most_active(self) -> list[str]:
         """The symbols with most trades in the last quarter of an hour."""
         window = self._activity.windows[self._tape.WINDOW_S]
-        found = self._candidates(window.sums.trades, window, self._tape.size)
-        names, trades = self._activity.names, window.sums.trades
-        found.sort(key=lambda i: (-trades[i], names[i]))
-        return [names[i] for i in found[: self._tape.size]]
+        return [self._activity.names[i] for i in self._best(window, "trades", self._tape.size)]
 
-    def _candidates(self, scores: Scores, window: Window, size: int) -> list[int]:
-        """Numbers of the symbols that traded and may be among the best, in no order."""
-        trades = window.sums.trades
+    def _best(self, window: Window, metric: str, size: int) -> list[int]:
+        """Numbers of the symbols with the highest scores above 0, best first; ties by name."""
+        scores, names, unit = SCORES[metric](window), self._activity.names, _UNIT.get(metric, 1)
         best = nlargest(size, scores)
-        floor = best[-1] * _ROUNDING if best else 0
-        return [i for i, score in enumerate(scores) if score >= floor and trades[i]]
+        floor = max(best[-1] * _ROUNDING, _LEAST) if best else _LEAST
+        found = [i for i, score in enumerate(scores) if score >= floor]
+        found.sort(key=lambda i: (-scores[i] / unit, names[i]))
+        return found[:size]
 
     def finish(self) -> None:
         """The last cut is ranked like any other."""
@@ -237,21 +246,15 @@ class TopTradesAnalyzer:
         return fields
 
     def _ranking(self, window: Window, metric: str) -> list[TopTrade]:
-        scores = SCORES[metric](window)
-        rows = [self._row(window, i) for i in self._candidates(scores, window, self._size)]
-        listed = [row for row in rows if getattr(row, metric) is not None]
-        listed.sort(key=lambda row: (-getattr(row, metric), row.symbol))
-        del listed[self._size :]
-        for rank, row in enumerate(listed, 1):
-            row.rank = rank
-        return listed
+        best = self._best(window, metric, self._size)
+        return [self._row(window, number, rank) for rank, number in enumerate(best, 1)]
 
-    def _row(self, window: Window, number: int) -> TopTrade:
+    def _row(self, window: Window, number: int, rank: int) -> TopTrade:
         sums, before = window.sums, window.before[number]
         trades, volume = sums.trades[number], whole(sums.volumes[number])
         worth = sums.notionals[number]
         return TopTrade(
-            0,
+            rank,
             self._activity.names[number],
             trades,
             volume,
@@ -265,7 +268,8 @@ class TopTradesAnalyzer:
     def renew(self) -> None:
         """Make the next drain write everything."""
         self._activity.renew()
-        self._tape.chosen_changed = self._prints.changed = True
+        self._tape.renew()
+        self._prints.renew()
         self._published, self._ranked_s = {}, -1
 
     def hashes(self, second_ms: int, date: str) -> Sequence[str]:

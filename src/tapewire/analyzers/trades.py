@@ -199,14 +199,13 @@ class TradeFold:
 
     def _settle(self) -> None:
         """Put the sequences of the kept trades away; show the trades to who wants to see them."""
-        kept = {symbol: trades for symbol, trades in self._kept.items() if trades}
-        if not kept:
-            return
-        recent = self._recent
-        for symbol, trades in kept.items():
-            recent[symbol].extend([trade.sequence for trade in trades])
+        kept, recent = {}, self._recent
+        for symbol, trades in self._kept.items():
+            if trades:
+                kept[symbol] = trades
+                recent[symbol].extend([trade.sequence for trade in trades])
         self._unsaved.update(kept)
-        if self._seeing:
+        if kept and self._seeing:
             bars = self._bars_of(kept)
             for part in self._seeing:
                 part.see(kept, bars)

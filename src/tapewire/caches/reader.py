@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 from tapewire.caches.boards import Line, merge_boards
 from tapewire.caches.cache import WidgetCache
 from tapewire.caches.records import RecordReader, feed_name
+from tapewire.caches.trade_reader import TradeReader
 from tapewire.model.events import Gap
 from tapewire.model.feeds import (
     BOARD_SIZE,
@@ -177,6 +178,8 @@ class WidgetReader:
             if selection.has(feed := f"scanners:{board}"):
                 for line in (await self._lines(board, BOARD_SIZE, None))[1]:
                     yield {"feed": feed, **line._asdict()}
+        async for row in TradeReader(self._cache).dump(selection.has):
+            yield row
         async for row in self._dump_records(selection):
             yield row
 

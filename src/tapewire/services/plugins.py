@@ -7,15 +7,16 @@ one that is asked for ends the command before anything is folded, with its name.
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
-from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
 from tapewire.analyzers.analyzer import Analyzer
 from tapewire.analyzers.daily_range import DailyRangeAnalyzer, RangeRules
 from tapewire.analyzers.halts import HaltFold
+from tapewire.analyzers.massive_data import STREAMS, MassiveDataAnalyzer
 from tapewire.analyzers.part import Part
 from tapewire.analyzers.plugin import BAR_STREAMS, Context, Plugin
+from tapewire.analyzers.top_trades import TopTradesAnalyzer
 from tapewire.caches.keys import WidgetDataCacheKeys
 from tapewire.market.sessions import SessionCalendar
 from tapewire.model.feeds import FeedTakenError, declare
@@ -53,9 +54,23 @@ def _daily_range(context: Context) -> Part:
     )
 
 
+def _massive_data(context: Context) -> Analyzer | None:
+    text = context.options.get("streams", "+".join(STREAMS))
+    wanted = text.split("+")
+    if wrong := [name for name in wanted if name not in set(STREAMS)]:
+        raise ValueError(f"streams={text!r} names {wrong[0]!r}; expected {'+'.join(STREAMS)}")
+    return MassiveDataAnalyzer(context.stream) if context.stream in wanted else None
+
+
 BUILT_IN: Final[Mapping[str, Plugin]] = {
     "daily_range": Plugin(
         make=_daily_range, options=frozenset(RangeRules.__struct_fields__), default=True
+    ),
+    "top_trades": Plugin(
+        make=lambda context: TopTradesAnalyzer(), streams=(Stream.TRADES,), default=True
+    ),
+    "massive_data": Plugin(
+        make=_massive_data, streams=STREAMS, options=frozenset({"streams"}), default=False
     ),
     "halts": Plugin(
         make=lambda context: HaltFold(context.calendar), streams=(Stream.HALTS,), default=True
@@ -118,7 +133,8 @@ def _expanded(listed: Iterable[str]) -> Iterable[tuple[str, dict[str, str]]]:
             yield from ((core, {}) for core in CORE)
             yield from ((built, {}) for built, plugin in BUILT_IN.items() if plugin.default)
         else:
-            yield name, dict(parse_qsl(query, keep_blank_values=True))
+            pairs = (option.partition("=") for option in query.split("&") if option)
+            yield name, {option: text for option, _, text in pairs}
 
 
 def _find(name: str, options: dict[str, str]) -> Chosen:
