@@ -26,6 +26,7 @@ from tapewire.model.rows import (
     LargestPrint,
     QuoteRecord,
     RangeAlert,
+    RawEvent,
     Reference,
     Sale,
     TopTrade,
@@ -35,7 +36,7 @@ from tests.caches.redis_page import PAGE, scripts, table
 STRUCTS: Final[dict[str, type[Struct]]] = {
     struct.__name__: struct
     for struct in (
-        *(QuoteRecord, Candle, DailyRange, RangeAlert, HaltState, HaltEvent, Reference),
+        *(QuoteRecord, Candle, DailyRange, RangeAlert, HaltState, HaltEvent, RawEvent, Reference),
         *(Loaded, Correction, Entry, Trouble),
         *(BestQuote, TopTrade, LargestPrint, Sale, Position, Published, BoardChange, Gap),
     )

@@ -15,7 +15,7 @@ OPERATIONS = (PROJECT / "docs" / "operations.md").read_text("utf-8")
 FOLDS_SKIP = {
     "ahead_of_clock",
     *("duplicate", "too_late", "other_length", "bad_price", "bad_timestamp"),
-    *("out_of_order", "unknown_indicator"),
+    *("out_of_order", "unknown_indicator", "not_passed_on"),
 }
 
 

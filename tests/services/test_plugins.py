@@ -95,6 +95,17 @@ def test_options_reach_the_analyzer() -> None:
     assert made._cooldown_ms == 5_000
 
 
+def test_raw_events_are_passed_on_where_they_are_asked_for() -> None:
+    make = Analysis.of(["T.*"]).choosing(["massive_data?streams=trades+halts"]).maker()
+    feeds_of = {stream: [type(one).__name__ for one in make(Shard(stream, 0))] for stream in Stream}
+    passed = ["MassiveDataAnalyzer"]
+    assert {s: found for s, found in feeds_of.items() if found} == {
+        Stream.TRADES: passed, Stream.HALTS: passed
+    }  # fmt: skip
+    assert "massive_data" not in {one.name for one in choose(["default"])}
+    assert "streams='news' names 'news'" in refusal("massive_data?streams=news")
+
+
 def test_a_plug_in_runs_beside_the_built_in_ones(site: Site) -> None:
     site.install("mine", SOUND)
     (fold,) = kinds(["default", "mine?cooldown_s=3"])

@@ -8,7 +8,14 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from tapewire.model.rows import DailyRange, HaltEvent, HaltState, RangeAlert, Sale
+from tapewire.model.rows import (
+    DailyRange,
+    HaltEvent,
+    HaltState,
+    RangeAlert,
+    RawEvent,
+    Sale,
+)
 
 DAY_S = 86_400
 
@@ -62,6 +69,7 @@ FEEDS: tuple[Feed, ...] = (
     ),
     Feed("halt_state:{symbol}", Kind.STATE, "symbol", "halt_state", 4 * DAY_S, row=HaltState),
     Feed("halts", Kind.EVENT, "symbol", "halts", 4 * DAY_S, row=HaltEvent),
+    Feed("raw:{stream}", Kind.EVENT, "symbol", "raw", 4 * DAY_S, row=RawEvent),
     Feed("top_trades:{window}:{metric}", Kind.STATE, "symbol", "top_trades", 4 * DAY_S),
     Feed("largest_prints", Kind.STATE, "rank", "largest_prints", 4 * DAY_S),
     Feed(

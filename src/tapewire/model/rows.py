@@ -4,6 +4,8 @@ A row's packed form is its fields in the order written here (``array_like``); it
 form is an object with these names. New fields are appended, never inserted.
 """
 
+from typing import Any
+
 import msgspec
 from msgspec import Struct
 
@@ -303,6 +305,16 @@ class Fact(Struct, array_like=True, gc=False):
     field: str
     value: bool | int | BestQuote | bytes | None
     date: str = ""
+
+
+class RawEvent(Struct, array_like=True, gc=False):
+    """One event as it was decoded: ``event`` is its type, ``fields`` the rest by name."""
+
+    stream: str
+    event: str
+    symbol: str
+    timestamp_ms: int
+    fields: dict[str, Any]
 
 
 encode_row = msgspec.msgpack.Encoder().encode
