@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from benchmarks import dashboard, fold, latency, listener, machine, memory, rabbitmq, widgets
+from benchmarks import (
+    analyzers,
+    dashboard,
+    fold,
+    latency,
+    listener,
+    machine,
+    memory,
+    rabbitmq,
+    widgets,
+)
 from benchmarks.frames import FramesError, load
 from benchmarks.plan import Plan
 from benchmarks.report import Reporter, Row, say
@@ -22,6 +32,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[Plan], Iterator[Row]]]] = {
     "widgets": widgets.run,
     "latency": latency.run,
     "dashboard": dashboard.run,
+    "analyzers": analyzers.run,
     "memory": memory.run,
 }
 

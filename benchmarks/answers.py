@@ -14,6 +14,7 @@ import redis
 from benchmarks.oracle import Answers, Values, board
 
 SHARD: Final = "{trades.0}:"
+"""The tag of the shard that is looked at unless another is named."""
 CANDLE: Final = (
     "start_ms", "open", "high", "low", "close", "volume", "vwap", "trades", "closed", "revision",
     "gap",
@@ -38,23 +39,23 @@ SHOWN: Final = 10
 _unpack = msgspec.msgpack.decode
 
 
-def differences(url: str, expected: Answers) -> list[str]:
+def differences(url: str, expected: Answers, prefix: str = SHARD) -> list[str]:
     """What is wrong in the Redis at ``url``, in words; empty when every answer is right."""
     with redis.Redis.from_url(url, protocol=2) as store:
-        return [line for check in CHECKS for line in check(store, expected)]
+        return [line for check in CHECKS for line in check(store, expected, prefix)]
 
 
-def _counts(store: Any, expected: Answers) -> Iterator[str]:
-    packed = store.hget(f"{SHARD}private:progress", "totals")
+def _counts(store: Any, expected: Answers, prefix: str) -> Iterator[str]:
+    packed = store.hget(f"{prefix}private:progress", "totals")
     totals = _unpack(packed) if packed else {}
     taken_in = {"events": totals.get("events"), "lost": totals.get("lost")}
     if taken_in != {"events": expected.events, "lost": 0}:
         yield f"taken in {taken_in}, expected {expected.events} events and none lost"
 
 
-def _candles(store: Any, expected: Answers) -> Iterator[str]:
-    found = {key.decode() for key in store.scan_iter(f"{SHARD}candles:*", count=5000)}
-    wanted = {_candle_key(*place): place for place in expected.candles}
+def _candles(store: Any, expected: Answers, prefix: str) -> Iterator[str]:
+    found = {key.decode() for key in store.scan_iter(f"{prefix}candles:*", count=5000)}
+    wanted = {_candle_key(prefix, *place): place for place in expected.candles}
     for key in sorted(found ^ wanted.keys()):
         yield f"{key}: {'not expected' if key in found else 'missing'}"
     keys = sorted(found & wanted.keys())
@@ -65,8 +66,8 @@ def _candles(store: Any, expected: Answers) -> Iterator[str]:
             yield from _candles_of(key, rows, expected, wanted[key])
 
 
-def _candle_key(date: str, symbol: str) -> str:
-    return f"{SHARD}candles:US:{symbol}:1m:{date}"
+def _candle_key(prefix: str, date: str, symbol: str) -> str:
+    return f"{prefix}candles:US:{symbol}:1m:{date}"
 
 
 def _candles_of(
@@ -82,8 +83,8 @@ def _candles_of(
         yield from _unequal(f"{key} {start_ms}", found[start_ms], want)
 
 
-def _quotes(store: Any, expected: Answers) -> Iterator[str]:
-    rows = store.hgetall(f"{SHARD}quote:{expected.date}")
+def _quotes(store: Any, expected: Answers, prefix: str) -> Iterator[str]:
+    rows = store.hgetall(f"{prefix}quote:{expected.date}")
     found = {symbol.decode(): named(QUOTE, packed) for symbol, packed in rows.items()}
     for symbol in sorted(found.keys() ^ expected.quotes.keys()):
         yield f"quote {symbol}: {'not expected' if symbol in found else 'missing'}"
@@ -91,9 +92,9 @@ def _quotes(store: Any, expected: Answers) -> Iterator[str]:
         yield from _unequal(f"quote {symbol}", found[symbol], expected.quotes[symbol])
 
 
-def _boards(store: Any, expected: Answers) -> Iterator[str]:
+def _boards(store: Any, expected: Answers, prefix: str) -> Iterator[str]:
     for name, field in BOARDS.items():
-        rows = store.zrange(f"{SHARD}{name}:{expected.date}", 0, -1, withscores=True)
+        rows = store.zrange(f"{prefix}{name}:{expected.date}", 0, -1, withscores=True)
         found = {symbol.decode(): score for symbol, score in rows}
         yield from _unequal(name, found, board(expected.quotes, field))
         for symbol in sorted(found.keys() - board(expected.quotes, field).keys()):

@@ -14,13 +14,13 @@ TRADES: Final = Shard(Stream.TRADES, 0)
 EPOCH: Final = 1
 
 
-def bodies_of(frames: Iterable[bytes]) -> list[bytes]:
-    """The trades of frames as encoded batches of 64 KB, then the batch that ends the run.
+def bodies_of(frames: Iterable[bytes], shard: Shard = TRADES) -> list[bytes]:
+    """A shard's events in frames as encoded batches of 64 KB, then the batch that ends the run.
 
     Split and joined by the listener's own parts; a batch never leaves for its age here.
     """
-    splitter = FrameSplitter(QueueNameResolver({Stream.TRADES: 1}))
-    batcher = Batcher("massive", "benchmark", [TRADES])
+    splitter = FrameSplitter(QueueNameResolver({shard.stream: 1}))
+    batcher = Batcher("massive", "benchmark", [shard])
     batcher.begin(EPOCH)
     bodies: list[bytes] = []
     for frame in frames:

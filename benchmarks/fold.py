@@ -6,6 +6,7 @@ second's cut. Timed from the first batch to the confirmed flush that ends the ru
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,13 +18,14 @@ from msgspec import Struct
 from benchmarks import answers, machine, oracle, recorded_day
 from benchmarks.batches import TRADES, bodies_of, decode_rate
 from benchmarks.fit import fit
-from benchmarks.frames import Recording
+from benchmarks.frames import Recording, is_trade
 from benchmarks.peak import Peak, clone_name
 from benchmarks.plan import Plan
 from benchmarks.report import Row, complain, say
 from benchmarks.roles import FixedReferences
 from tapewire.caches.widget_cache import RedisWidgetCache
 from tapewire.model.rows import Reference
+from tapewire.model.streams import Shard
 from tapewire.providers.massive.wire import decode
 from tapewire.queues.queue import DEFAULT_PREFETCH, Delivery
 from tapewire.services.analysis import Analysis
@@ -34,6 +36,9 @@ from tests.servers import RedisServer
 NAME: Final = "fold"
 FIRST_GUESS: Final = 300_000.0
 """Events a second for which the first run is made."""
+
+CORE: Final = Analysis.of(["T.*"]).choosing(("quotes", "leaderboard", "candles"))
+"""What this benchmark folds; ``analyzers`` folds with everything on."""
 
 
 class Timing(Struct, frozen=True):
@@ -154,23 +159,30 @@ def timed(
     references: Sequence[Reference],
     *,
     live: bool = True,
+    shard: Shard = TRADES,
+    analysis: Analysis = CORE,
 ) -> Timing:
     """Fold everything once into an empty Redis, on the first core."""
     redis.call("FLUSHALL")
     with machine.on_core(0):
-        timing = machine.run_on_loop(lambda: fold(bodies, redis.url, references, live=live))
+        state = ShardState(shard, analysis.maker()(shard), decode, live=live)
+        timing = machine.run_on_loop(lambda: fold(bodies, redis.url, references, state, live=live))
     say(f"  {timing.rate:,.0f} events/s ({timing.seconds:.2f} s, {timing.flushes} flushes)")
     return timing
 
 
 async def fold(
-    bodies: Sequence[bytes], url: str, references: Sequence[Reference], *, live: bool
+    bodies: Sequence[bytes],
+    url: str,
+    references: Sequence[Reference],
+    state: ShardState,
+    *,
+    live: bool,
 ) -> Timing:
     """One ownership of one shard from its first batch to the flush that covers its last."""
     consumer = MemoryConsumer(bodies)
     cache = RedisWidgetCache(url)
     await cache.shards()  # connected before the clock runs
-    state = ShardState(TRADES, Analysis.of(["T.*"]).maker()(TRADES), decode, live=live)
     options = ProcessorOptions(live=live)
     owner = ShardOwner(state, consumer, cache, options, lambda: time.time() * 1000)
     started = time.perf_counter()
@@ -191,6 +203,16 @@ def previous_closes(peak: Peak) -> dict[str, float]:
     closes: dict[str, float] = {}
     for original in peak.originals:
         closes.setdefault(original.trade["sym"], original.trade["p"])
+    return closes
+
+
+def previous_closes_of(recording: Recording) -> dict[str, float]:
+    """The same of a whole recording."""
+    closes: dict[str, float] = {}
+    for text in recording.events():
+        event = json.loads(text)
+        if is_trade(event):
+            closes.setdefault(event["sym"], event["p"])
     return closes
 
 
