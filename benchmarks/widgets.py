@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from msgspec import structs
+
 from benchmarks import machine
 from benchmarks.frames import PROJECT
 from benchmarks.plan import Plan
@@ -146,7 +148,9 @@ def flush_of(number: int) -> Changes:
 def record(symbol: str, k: int, number: int) -> QuoteRecord:
     """``volume`` carries the number of the flush."""
     price = round(20 + k + math.sin(number / 7 + k), 2)
-    fields: dict[str, object] = dict.fromkeys(QuoteRecord.__struct_fields__)
+    fields: dict[str, object] = dict.fromkeys(
+        one.name for one in structs.fields(QuoteRecord) if one.required
+    )
     fields |= {"symbol": symbol, "volume": number, "accumulated_volume": 10_000 * k + 100 * number}
     fields |= {"vwap": price - 0.0123, "close": price, "high": price + 0.1, "low": price - 0.1}
     fields |= {"aggregate_vwap": price - 0.0456, "average_size": 87.5, "avg_volume": 1e6}

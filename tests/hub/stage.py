@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec import structs
+
 from tapewire.caches.cache import Followed, Place
 from tapewire.caches.reader import CandleHash
 from tapewire.hub.hub import Hub
@@ -22,7 +24,9 @@ EPOCH = "hub-1"
 
 def quote(symbol: str, close: float | None, **known: object) -> QuoteRecord:
     """A quote record of which only some fields are known."""
-    fields: dict[str, object] = dict.fromkeys(QuoteRecord.__struct_fields__)
+    fields: dict[str, object] = dict.fromkeys(
+        one.name for one in structs.fields(QuoteRecord) if one.required
+    )
     fields |= {"symbol": symbol, "close": close, "volume": 0, "accumulated_volume": 0}
     fields |= {"start_timestamp": 0, "end_timestamp": 1, "session": "regular", "gap": False}
     return QuoteRecord(**{**fields, **known})  # type: ignore[arg-type]
@@ -122,8 +126,9 @@ class Held:
         if message["op"] == "snapshot":
             if message.get("part", 1) == 1:
                 self.rows, self.order = {}, []
-            self.rows |= {row[message["key"]]: row for row in message["rows"]}
-            self.order += [row[message["key"]] for row in message["rows"]]
+            if message["key"]:  # items of event feeds have none
+                self.rows |= {row[message["key"]]: row for row in message["rows"]}
+                self.order += [row[message["key"]] for row in message["rows"]]
         else:
             assert message["prev"] == self.seq, "a delta does not follow the message before it"
             self._change(message)
@@ -176,7 +181,7 @@ class Client:
             return
         for message in decoded:
             self.messages.append(message)
-            if "feed" in message:
+            if "feed" in message and message["op"] not in ("event", "gap"):
                 self.feeds.setdefault(message["feed"], Held()).take(message)
 
     def taken(self, *ops: str) -> list[Any]:

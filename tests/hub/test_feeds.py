@@ -15,6 +15,12 @@ from tapewire.hub.feeds import UnknownFeedError, parse_feed
         ("candles:1m:AIG", "candles", "1m", "AIG"),
         ("candles:*:AIG", "candles", "*", "AIG"),
         ("candles:1m:O:SPY261218C00600000", "candles", "1m", "O:SPY261218C00600000"),
+        ("candles:15m:AIG", "candles", "15m", "AIG"),
+        ("daily_range:AIG", "daily_range", "", "AIG"),
+        ("halt_state:*", "halt_state", "", "*"),
+        ("halts", "halts", "", ""),
+        ("trades:*", "trades", "", "*"),
+        ("top_trades:5m:value", "top_trades", "", ""),
         ("system:status", "status", "", ""),
     ],
 )
@@ -27,8 +33,9 @@ def test_a_feed_is_read(name: str, family: str, interval: str, symbol: str) -> N
     "name",
     [
         "", "*", "quote", "quote:", "quote:A B", "quote:" + "A" * 33, "quote:AIG\n", "QUOTE:AIG",
-        "candles:5m:AIG", "candles:1m:", "candles:AIG", "scanners:top_losers", "scanners:*",
-        "{trades.0}:quote:2026-11-20", "tapewire:shards", "trades:AIG", "private:days",
+        "candles:2m:AIG", "candles:1m:", "candles:AIG", "scanners:top_losers", "scanners:*",
+        "{trades.0}:quote:2026-11-20", "tapewire:shards", "private:days",
+        "trades:", "top_trades:5m:price", "top_trades:*:value",
     ],
 )  # fmt: skip
 def test_anything_else_is_refused(name: str) -> None:
@@ -38,6 +45,8 @@ def test_anything_else_is_refused(name: str) -> None:
 
 def test_a_wildcard_has_many_rows_and_a_quote_one() -> None:
     assert parse_feed("candles:1m:*").is_wildcard
-    assert not parse_feed("candles:*:AIG").is_wildcard
+    assert parse_feed("candles:*:AIG").is_wildcard
+    assert parse_feed("daily_range:AIG").is_single
+    assert not parse_feed("candles:1m:AIG").is_single
     assert parse_feed("quote:AIG").is_single
     assert not parse_feed("quote:*").is_single

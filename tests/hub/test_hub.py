@@ -283,7 +283,7 @@ def test_a_view_is_kept_for_a_while_and_then_forgotten() -> None:
     stage.second()
     assert stage.hub.figures["views"] == 2
     stage.tick(LINGER_TICKS + 200)
-    assert stage.hub.figures == {"views": 0, "candle_tables": 0, "behind": 0}
+    assert stage.hub.figures == {"views": 0, "candle_tables": 0, "event_logs": 0, "behind": 0}
 
 
 def test_large_snapshots_come_in_parts() -> None:

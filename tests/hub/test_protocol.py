@@ -77,7 +77,7 @@ def test_unsubscribe_ends_the_deltas(stage: Stage, client: Client) -> None:
 @pytest.mark.parametrize(
     ("message", "code", "text"),
     [
-        ({"op": "subscribe", "feed": "trades:AIG"}, ErrorCode.UNKNOWN_FEED, "is not a feed"),
+        ({"op": "subscribe", "feed": "stops:AIG"}, ErrorCode.UNKNOWN_FEED, "is not a feed"),
         ({"op": "get", "feed": "tapewire:shards"}, ErrorCode.UNKNOWN_FEED, "is not a feed"),
         ({"op": "subscribe", "feed": "quote:AIG", "filter": "x > 1"}, "unsupported", "filter"),
         ({"op": "subscribe", "feed": "quote:AIG", "fields": ["x"]}, "unknown_field", "x; expected"),
@@ -102,7 +102,7 @@ def test_errors_say_what_is_wrong_and_close_nothing(
 
 
 def test_one_unknown_feed_does_not_spoil_the_others(client: Client) -> None:
-    found = answers(client, {"op": "subscribe", "feeds": ["halts", "quote:AIG"]})
+    found = answers(client, {"op": "subscribe", "feeds": ["stops", "quote:AIG"]})
     assert [message["op"] for message in found] == ["error", "snapshot", "status"]
 
 
@@ -233,7 +233,7 @@ def test_the_earlier_dialect_gets_candles_newest_first(stage: Stage, earlier: Cl
     "message",
     [
         b"", b"{", b"\xff", b"[]", b'"get"', {"action": "dance"}, {"op": "ping"}, {"action": 5},
-        {"action": "subscribe"}, {"action": "subscribe", "feed": "halts"}, {"action": "get"},
+        {"action": "subscribe"}, {"action": "subscribe", "feed": "stops"}, {"action": "get"},
         {"action": "unsubscribe", "feed": "x"}, {"action": "get", "cache": "quote:A", "limit": -1},
     ],
 )  # fmt: skip

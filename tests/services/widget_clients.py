@@ -115,7 +115,7 @@ class Viewer:
         frame = json.loads(await self.socket.recv())
         for message in frame:
             self.messages.append(message)
-            if "feed" in message:
+            if "feed" in message and message["op"] not in ("event", "gap"):
                 self.feeds.setdefault(message["feed"], Held()).take(message)
         return list(frame)
 

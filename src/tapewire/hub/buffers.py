@@ -37,6 +37,7 @@ class Buffer(Struct, frozen=True):
 BUFFERS: Final = (
     Buffer("rows owed to a subscriber", "one delta or snapshot", Policy.CONFLATE, "conflated"),
     Buffer("recent changes of a view", "200 deltas", Policy.DROP_OLDEST, "snapshots"),
+    Buffer("items owed to a subscriber", "1,000 items", Policy.DROP_OLDEST, "dropped_items"),
     Buffer("requests of a client", "unread answers", Policy.BLOCK, "blocked"),
     Buffer("frames that wait for a client", "64 MB", Policy.DISCONNECT, "slow_disconnects"),
     Buffer("messages of a client", "600 a minute", Policy.DISCONNECT, "rate_limited"),

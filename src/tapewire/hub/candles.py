@@ -7,64 +7,61 @@ from msgspec.structs import astuple
 
 from tapewire.caches.cache import Place
 from tapewire.caches.reader import CandleHash
-from tapewire.hub.feeds import ANY
+from tapewire.hub.feeds import ANY, INTERVALS
+from tapewire.hub.loading import OnDemand
 from tapewire.hub.tables import ChangeLog, Row, Rows
 from tapewire.model.messages import Key
 from tapewire.model.rows import CandleView, decode_candle
 
 _START: Final = CandleView.__struct_fields__.index("start_ms")
 
-EARLY: Final = 10_000
-"""Flushes that are kept while the store is being read (drop_oldest: all, and read again)."""
+_INTERVAL: Final = CandleView.__struct_fields__.index("interval")
+_PLACE: Final = {interval: place for place, interval in enumerate(INTERVALS)}
 
 
-class CandleTable:
+def key_of(symbol: str, interval: str) -> str:
+    """The field that rows of a candle feed are keyed by."""
+    if symbol == ANY:
+        return "symbol"
+    return "interval" if interval == ANY else "start_ms"
+
+
+def _age(row: Row) -> tuple[int, int]:
+    """What the newest candle has the greatest of; of equal starts the shortest interval's."""
+    return row[_START], -_PLACE[row[_INTERVAL]]
+
+
+class CandleTable(OnDemand[Mapping[str, bytes]]):
     """``candles:1m:AAPL`` or ``candles:1m:*``; read from the store when first asked for.
 
-    What the change streams bring while the store is being read is kept, and put over what
-    was read unless that is as new. Of a wildcard each symbol's newest candle is a row.
+    Of a wildcard for symbols each symbol's newest candle is a
+    row; of one for intervals each interval's; of both each symbol's, of the shortest interval
+    among those that start last.
     """
 
     fields = CandleView.__struct_fields__
     is_board = False
 
     def __init__(self, symbol: str, interval: str) -> None:
-        self.key = "symbol" if symbol == ANY else "start_ms"
+        super().__init__()
+        self.key = key_of(symbol, interval)
         self.symbol = symbol
         self.interval = interval
         self.version = 0
         self.generation = 0
-        self.ready = False
         self._rows: dict[Key, Row] = {}
-        self._missed = False
         self._log = ChangeLog()
-        self._early: list[tuple[str, Place, CandleHash, Mapping[str, bytes]]] = []
-        self._floor: Mapping[str, Place] = {}
 
-    def unload(self) -> None:
-        """Wait for the store again; until then the rows stay as they are."""
-        self.ready = False
-        self._early.clear()
-        self._missed = False
+    @property
+    def is_newest_only(self) -> bool:
+        """Whether each row is the newest candle of its key."""
+        return self.key != "start_ms"
 
-    def put(self, shard: str, place: Place, name: CandleHash, rows: Mapping[str, bytes]) -> None:
+    def take(self, shard: str, name: str, value: Mapping[str, bytes]) -> None:
         """Take in candles that a flush wrote."""
-        if not self.ready:
-            self._keep_early(shard, place, name, rows)
-            return
-        floor = self._floor.get(shard)
-        if floor is not None and place <= floor:
-            return
+        parsed = CandleHash.parse(name)
         self.version += 1
-        self._log.add(self.version, {self._keep(name, packed) for packed in rows.values()})
-
-    def _keep_early(
-        self, shard: str, place: Place, name: CandleHash, rows: Mapping[str, bytes]
-    ) -> None:
-        self._early.append((shard, place, name, rows))
-        if len(self._early) > EARLY:
-            self._early.clear()
-            self._missed = True
+        self._log.add(self.version, {self._keep(parsed, packed) for packed in value.values()})
 
     def load(
         self, places: Mapping[str, Place], found: Iterable[tuple[CandleHash, Iterable[bytes]]]
@@ -73,29 +70,24 @@ class CandleTable:
 
         Nothing, if too much came meanwhile: then it has to be read again.
         """
-        if self._missed:
-            self._missed = False
+        if self.was_overrun():
             return
         self._rows = {}
         self._log.clear()
         for name, rows in found:
             for packed in rows:
                 self._keep(name, packed)
-        self._floor = places
-        self.ready = True
-        early, self._early = self._early, []
-        for entry in early:
-            self.put(*entry)
+        self.follow(places)
         self.version += 1
         self.generation += 1
 
     def _keep(self, name: CandleHash, packed: bytes) -> Key:
         candle = decode_candle(packed)
         key: Key = candle.start_ms
-        if self.symbol == ANY:
-            key = name.symbol
+        if self.is_newest_only:
+            key = name.symbol if self.symbol == ANY else name.interval
             known = self._rows.get(key)
-            if known is not None and known[_START] > candle.start_ms:
+            if known is not None and _age(known) > (candle.start_ms, -_PLACE[name.interval]):
                 return key
         view = CandleView.of(candle, name.symbol, name.exchange, name.interval)
         self._rows[key] = astuple(view)
@@ -113,5 +105,5 @@ class CandleTable:
         """Candles oldest first, with a limit the newest ones; of all symbols by symbol."""
         keys: list[Any] = sorted(self._rows)
         if limit is not None:
-            keys = keys[:limit] if self.symbol == ANY else keys[-limit:]
+            keys = keys[:limit] if self.is_newest_only else keys[-limit:]
         return {key: self._rows[key] for key in keys}

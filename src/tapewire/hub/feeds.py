@@ -5,16 +5,21 @@ below.
 """
 
 import re
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Final
 
 from msgspec import Struct
 
 from tapewire.market.symbols import is_valid_symbol
-from tapewire.model.feeds import BOARDS, FEEDS, OWN_FEEDS, Feed
+from tapewire.model.feeds import METRICS, OWN_FEEDS, WINDOWS_S, Feed, Kind, all_feeds
 
 ANY: Final = "*"
-INTERVALS: Final = ("1m",)
-"""Candle intervals that are published; ``*`` stands for all of them."""
+INTERVALS: Final = ("1s", "1m", "5m", "15m", "1h", "1d")
+"""Candle intervals that are published, the shortest first; ``*`` stands for all of them."""
+
+RANKED: Final = frozenset({"top_trades", "largest_prints"})
+"""Families of which each shard keeps whole lists."""
 
 
 class UnknownFeedError(ValueError):
@@ -22,49 +27,74 @@ class UnknownFeedError(ValueError):
 
 
 class Target(Struct, frozen=True):
-    """What a feed name names. ``symbol`` and ``interval`` may be ``*``, or empty."""
+    """What a feed name names. ``symbol`` and ``interval`` may be ``*``, or empty.
+
+    ``window`` and ``metric`` are those of top trades, else empty.
+    """
 
     name: str
     feed: Feed
     symbol: str = ""
     interval: str = ""
+    window: str = ""
+    metric: str = ""
 
     @property
     def is_wildcard(self) -> bool:
-        """Whether it is a pattern: rows of many symbols, keyed by symbol."""
-        return self.symbol == ANY
+        """Whether it is a pattern: rows of many symbols or intervals."""
+        return ANY in (self.symbol, self.interval)
 
     @property
     def is_single(self) -> bool:
-        """Whether it has at most one row: the quote record of a symbol."""
-        return self.feed.family == "quote" and not self.is_wildcard
+        """Whether it has at most one row: the record of a symbol."""
+        feed = self.feed
+        has_one = feed.kind is Kind.STATE and feed.key == "symbol" and bool(self.symbol)
+        return has_one and not self.is_wildcard
+
+    @property
+    def is_event(self) -> bool:
+        """Whether it has items in order instead of rows."""
+        return self.feed.kind is Kind.EVENT
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether its rows are one list, by rank."""
+        return self.feed.kind is Kind.BOARD or self.feed.family in RANKED
 
 
-def _compile(feed: Feed) -> tuple[re.Pattern[str], Feed]:
-    pattern = re.escape(feed.pattern)
-    for name in ("symbol", "interval"):
-        pattern = pattern.replace(re.escape(f"{{{name}}}"), f"(?P<{name}>.+?)")
-    return re.compile(pattern), feed
+def _part(found: re.Match[str]) -> str:
+    return f"(?P<{found[1]}>.+?)"
 
 
-SERVED: Final = frozenset({"quote", "candles", *BOARDS})
-"""Families of stored feeds that the hub has tables for."""
-
-_PATTERNS: Final = tuple(
-    _compile(feed) for feed in (*FEEDS, *OWN_FEEDS) if feed.family in SERVED or feed in OWN_FEEDS
-)
+@cache
+def _patterns(feeds: tuple[Feed, ...]) -> tuple[tuple[re.Pattern[str], Feed], ...]:
+    """Compiled once for every set of feeds: plug-ins may declare more."""
+    escaped = ((re.escape(feed.pattern), feed) for feed in feeds)
+    return tuple((re.compile(_PLACE.sub(_part, text)), feed) for text, feed in escaped)
 
 
 def parse_feed(name: str) -> Target:
     """Read ``candles:1m:AAPL``; UnknownFeedError for what is not in the feed table."""
-    for pattern, feed in _PATTERNS:
+    patterns = _patterns((*all_feeds(), *OWN_FEEDS))
+    for pattern, feed in patterns:
         found = pattern.fullmatch(name)
         if found and _are_known(parts := found.groupdict()):
             return Target(name, feed, **parts)
-    known = ", ".join(feed.pattern for _, feed in _PATTERNS)
+    known = ", ".join(feed.pattern for _, feed in patterns)
     raise UnknownFeedError(f"{name[:80]!r} is not a feed; expected one of {known}")
 
 
 def _are_known(parts: dict[str, str]) -> bool:
-    symbol, interval = parts.get("symbol", ANY), parts.get("interval", ANY)
-    return is_valid_symbol(symbol) and (interval == ANY or interval in INTERVALS)
+    return all(_KNOWN[part](text) for part, text in parts.items())
+
+
+_PLACE: Final = re.compile(r"\\\{(\w+)\\\}")
+"""A place in an escaped pattern: ``\\{symbol\\}``."""
+
+_KNOWN: Final[Mapping[str, Callable[[str], bool]]] = {
+    "symbol": is_valid_symbol,
+    "interval": lambda text: text == ANY or text in INTERVALS,
+    "window": lambda text: text in WINDOWS_S,
+    "metric": lambda text: text in METRICS,
+}
+"""What may stand in each place; a feed with another place cannot be asked for."""

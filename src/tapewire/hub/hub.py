@@ -11,10 +11,13 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from tapewire.hub.event_views import EventView
+from tapewire.hub.events import EventLog
 from tapewire.hub.feeds import Target
 from tapewire.hub.market import Market
 from tapewire.hub.session import Allowance, Bounds, Request, Room, Session, Subscription
-from tapewire.hub.views import Spec, View, Writer
+from tapewire.hub.tables import Table
+from tapewire.hub.views import Spec, View
 from tapewire.hub.writers import EARLIER, V1, EarlierWriter, V1Writer, frames, with_id
 from tapewire.model.messages import (
     DEFAULT_RATE_HZ,
@@ -75,7 +78,10 @@ class Hub:
         self.condition = Condition()
         self._rooms: dict[Spec, Room] = {}
         self._earlier = EarlierWriter()
-        self._writers: Mapping[str, Writer] = {V1: V1Writer(epoch), EARLIER: self._earlier}
+        self._writers: Mapping[str, V1Writer | EarlierWriter] = {
+            V1: V1Writer(epoch),
+            EARLIER: self._earlier,
+        }
         self._status_due: dict[Subscription, None] = {}
         self._waiting: dict[Session, None] = {}
         self._restless = False
@@ -126,9 +132,8 @@ class Hub:
         room = self._room(target, Spec(target.name, session.dialect, picked, limit, rate_hz))
         self.unsubscribe(session, target.name)
         if room.is_empty and self._enter(room.view):
-            session.allowance.charge(len(room.view.rows))
-        ours = since is not None and since.epoch == self.epoch
-        position = since.seq if ours and since is not None else None
+            session.allowance.charge(room.view.size)
+        position = room.view.position_of(since, self.epoch) if since is not None else None
         subscription = Subscription(session, room, position, id_)
         session.subscriptions[target.name] = subscription
         room.behind[subscription] = None
@@ -138,19 +143,23 @@ class Hub:
     def _room(self, target: Target, spec: Spec) -> Room:
         room = self._rooms.get(spec)
         if room is None:
-            view = View(target, spec, self.market.table(target), self._writers[spec.dialect])
-            room = self._rooms[spec] = Room(view)
+            room = self._rooms[spec] = Room(self._view(target, spec, self.market.table(target)))
         return room
 
-    def _enter(self, view: View) -> bool:
+    def _view(self, target: Target, spec: Spec, table: Table | EventLog) -> View | EventView:
+        writer = self._writers[spec.dialect]
+        if isinstance(table, EventLog):
+            return EventView(target, spec, table, writer, self.epoch, self.counters)
+        return View(target, spec, table, writer)
+
+    def _enter(self, view: View | EventView) -> bool:
         """Bring a view that nobody looked at up to the present; True if it begins anew."""
         if not view.table.ready:
             return False
         if view.must_restart():
             view.restart(self.tick_number, self.now_ms)
             return True
-        if view.seq < self.tick_number:
-            view.advance(self.tick_number, self.now_ms)
+        view.refresh(self.tick_number, self.now_ms)
         return False
 
     def unsubscribe(self, session: Session, feed: str) -> None:
@@ -186,7 +195,7 @@ class Hub:
                 self._show_status(subscription, out, {})
         return out.get(session, [])
 
-    def _can_show(self, view: View) -> bool:
+    def _can_show(self, view: View | EventView) -> bool:
         return view.table.ready and not view.must_restart()
 
     def tick(self, now_ms: int, passed: int = 1) -> list[Delivery]:
@@ -226,7 +235,7 @@ class Hub:
             room.behind.update(room.group)
             room.group.clear()
             for subscription in room.behind:
-                subscription.position = None
+                subscription.position = view.after_restart(subscription.position)
         elif room.group and view.is_changed:
             if view.is_due(self.tick_number):
                 self._advance(room, out)
@@ -257,7 +266,7 @@ class Hub:
         due = [each for each in room.behind if each.session.ready and self._is_due(each)]
         view = room.view
         if due and not room.group and view.is_changed and view.is_due(self.tick_number):
-            view.advance(self.tick_number, self.now_ms)
+            view.refresh(self.tick_number, self.now_ms)
         for subscription in due:
             if size(out.get(subscription.session, ())) < self.bounds.flush_bytes:
                 self._catch_up(subscription, out)
@@ -267,7 +276,7 @@ class Hub:
         return (
             position is None
             or subscription.fresh
-            or self.tick_number - position >= subscription.room.view.every
+            or subscription.room.view.owes(position, self.tick_number)
         )
 
     def _catch_up(self, subscription: Subscription, out: Outgoing) -> None:
@@ -282,6 +291,7 @@ class Hub:
             messages = answered(messages, subscription)
         out.setdefault(session, []).extend(messages)
         subscription.fresh = False
+        subscription.position = room.view.seq
         del room.behind[subscription]
         room.group[subscription] = None
 
@@ -298,9 +308,9 @@ class Hub:
     def _answer(self, session: Session, request: Request) -> list[bytes]:
         target = request.target
         spec = Spec(target.name, session.dialect, None, request.limit, DEFAULT_RATE_HZ)
-        view = View(target, spec, request.table, self._writers[session.dialect])
+        view = self._view(target, spec, request.table)
         view.restart(self.tick_number, self.now_ms)
-        session.allowance.charge(len(view.rows))
+        session.allowance.charge(view.size)
         if session.dialect == EARLIER:
             data = self._earlier.answer(view)
             return [b'{"cache":%s,"data":%s}' % (encode(target.name), data)]
@@ -346,6 +356,7 @@ class Hub:
         return {
             "views": len(self._rooms),
             "candle_tables": len(self.market.candles),
+            "event_logs": len(self.market.logs),
             "behind": sum(len(room.behind) for room in self._rooms.values()),
         }
 

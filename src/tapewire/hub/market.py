@@ -9,30 +9,52 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from tapewire.caches.cache import Followed, Place
+from tapewire.caches.cache import Followed, Items, Place
 from tapewire.caches.reader import CandleHash
 from tapewire.hub.candles import CandleTable
+from tapewire.hub.events import EventLog
 from tapewire.hub.feeds import ANY, Target
-from tapewire.hub.tables import BoardTable, OneQuote, QuoteTable, Row, StatusTable, Table
+from tapewire.hub.rankings import RANKED_TABLES, RankingStore
+from tapewire.hub.tables import BoardTable, OneRecord, RecordTable, Row, StatusTable, Table
 from tapewire.model.events import Gap
-from tapewire.model.feeds import BOARDS
+from tapewire.model.feeds import BOARDS, Kind, all_feeds
 from tapewire.model.messages import Loss
+from tapewire.model.rows import QuoteRecord
 
 SHOWN_LOSSES: Final = 20
 """Losses that a ``status`` lists, the newest (drop_oldest)."""
 
 
+CandlesFound = Sequence[tuple[CandleHash, Iterable[bytes]]]
+ItemsFound = Mapping[str, Items]
+
+
 class Market:
-    """Quote records, boards, candles, services, and losses upstream."""
+    """Records, boards, rankings, candles, events, services, and losses upstream."""
 
     def __init__(self) -> None:
-        self.quotes = QuoteTable()
+        self.quotes = RecordTable(QuoteRecord)
+        self.records = {"quote": self.quotes} | {
+            feed.family: RecordTable(feed.row)
+            for feed in all_feeds()
+            if feed.kind is Kind.STATE and feed.row is not None
+        }
+        self.rankings = {family: RankingStore() for family in RANKED_TABLES}
+        self.kept: Mapping[str, RecordTable | RankingStore] = {**self.records, **self.rankings}
+        """Family -> what keeps all its rows: these are read before anything is followed."""
+
         self.boards = {name: BoardTable(name, self.quotes) for name in BOARDS}
         self.services = StatusTable()
         self.candles: dict[tuple[str, str], CandleTable] = {}
+        self.logs: dict[str, EventLog] = {}
         self.losses: deque[Loss] = deque(maxlen=SHOWN_LOSSES)
         self.new_losses = False
         self._pending: list[Callable[[], None]] = []
+
+    @property
+    def on_demand(self) -> list[CandleTable | EventLog]:
+        """Tables that are read from the store when somebody asks for them."""
+        return [*self.candles.values(), *self.logs.values()]
 
     def apply(self) -> bool:
         """Let everything in that came; False if nothing did."""
@@ -54,75 +76,94 @@ class Market:
         self._pending.append(self._open)
 
     def _open(self) -> None:
-        self.quotes.ready = True
+        for table in self.kept.values():
+            table.ready = True
 
     def load(
         self,
-        table: CandleTable,
+        table: CandleTable | EventLog,
         places: Mapping[str, Place],
-        found: Sequence[tuple[CandleHash, Iterable[bytes]]],
+        found: CandlesFound | ItemsFound,
     ) -> None:
-        """Give a table of candles what was read for it."""
-        self._pending.append(partial(table.load, places, found))
+        """Give a table what was read for it, and the places as of which."""
+        self._pending.append(partial(table.load, places, found))  # type: ignore[arg-type]
 
     def show_services(self, rows: Sequence[Row]) -> None:
         """Show what the registry lists, in the order of ``StatusTable.fields``."""
         self._pending.append(partial(self.services.put, rows))
 
-    def wanted(self) -> list[CandleTable]:
+    def wanted(self) -> list[CandleTable | EventLog]:
         """Tables that somebody asked for and that have to be read."""
-        return [table for table in self.candles.values() if not table.ready]
+        return [table for table in self.on_demand if not table.ready]
 
     def _clear(self) -> None:
-        self.quotes.clear()
+        for table in self.kept.values():
+            table.clear()
         self.losses.clear()
         for board in self.boards.values():
             board.clear()
-        for table in self.candles.values():
-            table.unload()
+        for each in self.on_demand:
+            each.unload()
 
     def _apply(self, entry: Followed) -> None:
         changes = entry.changes
         for name, rows in changes.rows.items():
-            family, _, rest = name.partition(":")
-            if family == "quote":
-                self.quotes.put(entry.shard, rest, rows)
+            family, _, date = name.partition(":")
+            if family in self.kept:
+                self.kept[family].put(entry.shard, date, rows)
             elif family == "candles" and self.candles:
-                self._put_candles(entry, CandleHash.parse(name), rows)
+                self._put_candles(entry, name, rows)
         for name, gone in changes.removed.items():
-            family, _, rest = name.partition(":")
-            if family == "quote":
-                self.quotes.remove(entry.shard, rest, gone)
+            family, _, date = name.partition(":")
+            if family in self.kept:
+                self.kept[family].remove(entry.shard, date, gone)
         for name, change in changes.boards.items():
             board, _, date = name.rpartition(":")
             if board in self.boards:
                 self.boards[board].put(entry.shard, date, change)
+        if self.logs:
+            self._put_items(entry)
         if changes.gaps:
             self._lose(changes.gaps)
 
-    def _put_candles(self, entry: Followed, name: CandleHash, rows: Mapping[str, bytes]) -> None:
-        for interval in (name.interval, ANY):
-            for symbol in (name.symbol, ANY):
+    def _put_candles(self, entry: Followed, name: str, rows: Mapping[str, bytes]) -> None:
+        parsed = CandleHash.parse(name)
+        for interval in (parsed.interval, ANY):
+            for symbol in (parsed.symbol, ANY):
                 table = self.candles.get((interval, symbol))
                 if table is not None:
                     table.put(entry.shard, entry.place, name, rows)
+
+    def _put_items(self, entry: Followed) -> None:
+        for name, items in entry.changes.items.items():
+            for feed in (name, f"{name.partition(':')[0]}:{ANY}"):
+                log = self.logs.get(feed)
+                if log is not None:
+                    log.put(entry.shard, entry.place, name, items)
 
     def _lose(self, gaps: Iterable[Gap]) -> None:
         for gap in gaps:
             self.losses.append(Loss(gap.shard, gap.from_ms, gap.to_ms, gap.events))
         self.new_losses = True
 
-    def table(self, target: Target) -> Table:
-        """The table that a feed shows; one of candles is made when first asked for."""
+    def table(self, target: Target) -> Table | EventLog:
+        """The table that a feed shows; one that is read on demand is made when asked for."""
         family = target.feed.family
-        if family == "quote":
-            return self.quotes if target.is_wildcard else OneQuote(self.quotes, target.symbol)
+        if target.is_event:
+            return self.logs.setdefault(target.name, EventLog(target.feed, target.symbol))
+        if family in self.rankings:
+            return RANKED_TABLES[family](self.rankings[family], target.window, target.metric)
         if family == "candles":
             key = (target.interval, target.symbol)
             return self.candles.setdefault(key, CandleTable(target.symbol, target.interval))
+        if family in self.records:
+            records = self.records[family]
+            return records if target.is_wildcard else OneRecord(records, target.symbol)
         return self.services if family == "status" else self.boards[family]
 
     def keep_only(self, used: Collection[int]) -> None:
-        """Forget candles that nobody looks at; ``used`` are ids of tables."""
+        """Forget candles and items that nobody looks at; ``used`` are ids of tables."""
         for key in [key for key, table in self.candles.items() if id(table) not in used]:
             del self.candles[key]
+        for name in [name for name, log in self.logs.items() if id(log) not in used]:
+            del self.logs[name]

@@ -14,7 +14,6 @@ from tapewire.hub.feeds import Target, UnknownFeedError, parse_feed
 from tapewire.hub.hub import BOARD_PUSH_HZ, Hub
 from tapewire.hub.session import Session
 from tapewire.hub.writers import EARLIER, V1, frames
-from tapewire.model.feeds import Kind
 from tapewire.model.messages import (
     DEFAULT_RATE_HZ,
     Auth,
@@ -197,8 +196,7 @@ class EarlierSpeaker:
         full = len(known) >= self._hub.bounds.subscriptions
         if target is None or (full and target.name not in known):
             return [_INVALID]
-        is_board = target.feed.kind is Kind.BOARD
-        rate_hz = BOARD_PUSH_HZ if is_board else DEFAULT_RATE_HZ
+        rate_hz = BOARD_PUSH_HZ if target.is_ranked else DEFAULT_RATE_HZ
         self._hub.subscribe(self._session, target, rate_hz=rate_hz)
         return [_status("subscribed", target.name)]
 

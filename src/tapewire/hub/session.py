@@ -4,9 +4,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from tapewire.hub.event_views import EventView
+from tapewire.hub.events import EventLog
 from tapewire.hub.feeds import Target
 from tapewire.hub.tables import Table
-from tapewire.hub.views import View
+from tapewire.hub.views import Position, View
 from tapewire.model.messages import Id
 
 
@@ -58,15 +60,15 @@ class Allowance:
 class Subscription:
     """One client's place in one view.
 
-    ``position`` is the tick of what it last got, None while it needs a snapshot; while it
-    is in the view's group its position is the view's. ``fresh`` until its first answer,
+    ``position`` is where it stands, None while it needs a snapshot; while it is in the
+    view's group its position is the view's. ``fresh`` until its first answer,
     which carries ``id``.
     """
 
     __slots__ = ("fresh", "id", "position", "room", "session")
 
     def __init__(
-        self, session: "Session", room: "Room", position: int | None, id_: Id | None
+        self, session: "Session", room: "Room", position: Position, id_: Id | None
     ) -> None:
         self.session = session
         self.room = room
@@ -80,7 +82,7 @@ class Room:
 
     __slots__ = ("behind", "group", "idle_since", "view")
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View | EventView) -> None:
         self.view = view
         self.group: dict[Subscription, None] = {}
         self.behind: dict[Subscription, None] = {}
@@ -96,7 +98,7 @@ class Request(Struct):
     """A ``get`` that waits until its table has been read."""
 
     target: Target
-    table: Table
+    table: Table | EventLog
     limit: int | None
     id: Id | None
 

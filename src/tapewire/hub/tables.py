@@ -1,4 +1,7 @@
-"""The rows that views show: quote records, boards, services (candles: ``candles.py``).
+"""The rows that views show: records of symbols, boards, services.
+
+Candles are in ``candles.py``, rankings that shards keep whole in ``rankings.py``, items of
+event feeds in ``events.py``.
 
 A table gives its rows as tuples in the order of ``fields``. A row that did not change is
 the same object as before, so a view finds what changed by identity. Rows are decoded when
@@ -15,16 +18,17 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from tapewire.caches.boards import Line, merge_boards
+from tapewire.caches.records import TIMES, decoder
 from tapewire.model.changes import BoardChange
 from tapewire.model.feeds import BOARD_SIZE
 from tapewire.model.messages import Key
-from tapewire.model.rows import QuoteRecord, decode_quote
+from tapewire.model.rows import QuoteRecord
 
 Row = tuple[Any, ...]
 Rows = Mapping[Key, Row]
 
 KEPT_DAYS: Final = 4
-"""Quote records of symbols that did not trade for this many days are forgotten."""
+"""Records of symbols that did not trade for this many days are forgotten."""
 
 
 class Table(Protocol):
@@ -91,7 +95,7 @@ class ChangeLog:
 
 
 class Stored(Struct, gc=False):
-    """One quote record as it came, and decoded once somebody looked."""
+    """One record as it came, and decoded once somebody looked."""
 
     date: str
     shard: str
@@ -99,24 +103,21 @@ class Stored(Struct, gc=False):
     version: int
     row: Row | None = None
 
-    def decoded(self) -> Row:
-        """The record's fields."""
-        if self.row is None:
-            self.row = astuple(decode_quote(self.packed))
-        return self.row
 
+class RecordTable:
+    """``quote:*``, ``daily_range:*``, ``halt_state:*``: the newest record of every symbol.
 
-_END: Final = QuoteRecord.__struct_fields__.index("end_timestamp")
+    Args:
+        record: what a packed record is; its first field is the key.
+    """
 
-
-class QuoteTable:
-    """``quote:*``: the newest record of every symbol."""
-
-    key = "symbol"
-    fields = QuoteRecord.__struct_fields__
     is_board = False
 
-    def __init__(self) -> None:
+    def __init__(self, record: type[Struct]) -> None:
+        self.fields = record.__struct_fields__
+        self.key = self.fields[0]
+        self._decode = decoder(record).decode
+        self._time = next((self.fields.index(name) for name in TIMES if name in self.fields), None)
         self.ready = False
         self.version = 0
         self.generation = 0
@@ -137,8 +138,9 @@ class QuoteTable:
         stored, version = self._stored, self.version + 1
         for symbol, packed in rows.items():
             known = stored.get(symbol)
-            if known is None or _replaces(known, shard, date, packed):
-                stored[symbol] = Stored(date, shard, packed, version)
+            new = Stored(date, shard, packed, version)
+            if known is None or self._replaces(known, new):
+                stored[symbol] = new
         self._touch(rows.keys())
         if date > self._newest:
             self._newest = date
@@ -162,10 +164,25 @@ class QuoteTable:
             del self._stored[symbol]
         self._touch(old)
 
+    def _replaces(self, known: Stored, new: Stored) -> bool:
+        """Whether a record counts instead of the known one.
+
+        A symbol is in two shards when their number was changed, or when two streams have it;
+        then the later record counts, and of records without a time the one that came last.
+        """
+        if known.shard == new.shard or known.date != new.date or self._time is None:
+            return new.date >= known.date
+        return bool(self._decoded(new)[self._time] >= self._decoded(known)[self._time])
+
+    def _decoded(self, stored: Stored) -> Row:
+        if stored.row is None:
+            stored.row = astuple(self._decode(stored.packed))
+        return stored.row
+
     def row(self, key: Key) -> Row | None:
         """One symbol's record."""
         stored = self._stored.get(key)
-        return stored.decoded() if stored is not None else None
+        return self._decoded(stored) if stored is not None else None
 
     def touched(self, since: int) -> Collection[Key] | None:
         """Symbols touched after a version."""
@@ -180,53 +197,43 @@ class QuoteTable:
         """Every symbol's record; with a limit the first symbols of the alphabet."""
         if limit is not None:
             first = sorted(self._stored, key=str)[:limit]
-            return {symbol: self._stored[symbol].decoded() for symbol in first}
-        return {symbol: stored.decoded() for symbol, stored in self._stored.items()}
-
-
-def _replaces(known: Stored, shard: str, date: str, packed: bytes) -> bool:
-    """Whether a record counts instead of the known one.
-
-    A symbol is in two shards when their number was changed; then the later record counts.
-    """
-    if known.shard == shard or known.date != date:
-        return date >= known.date
-    return bool(decode_quote(packed).end_timestamp >= known.decoded()[_END])
+            return {symbol: self._decoded(self._stored[symbol]) for symbol in first}
+        return {symbol: self._decoded(stored) for symbol, stored in self._stored.items()}
 
 
 def _days_before(date: str, days: int) -> str:
     return (calendar_date.fromisoformat(date) - timedelta(days=days)).isoformat()
 
 
-class OneQuote:
+class OneRecord:
     """``quote:AAPL``: one row, or none while there is none."""
 
-    key = "symbol"
-    fields = QuoteTable.fields
     is_board = False
 
-    def __init__(self, quotes: QuoteTable, symbol: str) -> None:
-        self._quotes = quotes
+    def __init__(self, records: RecordTable, symbol: str) -> None:
+        self.key = records.key
+        self.fields = records.fields
+        self._records = records
         self._symbol = symbol
 
     @property
     def ready(self) -> bool:
-        """As the quotes are."""
-        return self._quotes.ready
+        """As the records are."""
+        return self._records.ready
 
     @property
     def version(self) -> int:
         """That of its record; -1 while there is none."""
-        return self._quotes.version_of(self._symbol)
+        return self._records.version_of(self._symbol)
 
     @property
     def generation(self) -> int:
-        """As that of all quotes."""
-        return self._quotes.generation
+        """As that of all records."""
+        return self._records.generation
 
     def rows(self, limit: int | None) -> Rows:
         """The row."""
-        row = self._quotes.row(self._symbol)
+        row = self._records.row(self._symbol)
         return {} if row is None else {self._symbol: row}
 
     def touched(self, since: int) -> Collection[Key] | None:
@@ -242,10 +249,10 @@ class BoardTable:
     """One leaderboard, merged over all shards: quote records with ``rank`` first."""
 
     key = "symbol"
-    fields = ("rank", *QuoteTable.fields)
+    fields = ("rank", *QuoteRecord.__struct_fields__)
     is_board = True
 
-    def __init__(self, name: str, quotes: QuoteTable) -> None:
+    def __init__(self, name: str, quotes: RecordTable) -> None:
         self.name = name
         self._quotes = quotes
         self._changes = 0
@@ -322,7 +329,7 @@ class BoardTable:
 
 def _unknown(symbol: str) -> Row:
     """A listed symbol's record while there is none."""
-    return (symbol, *(None,) * (len(QuoteTable.fields) - 1))
+    return (symbol, *(None,) * (len(QuoteRecord.__struct_fields__) - 1))
 
 
 class StatusTable:

@@ -5,14 +5,14 @@ that one who missed some of it gets a single delta from where it stands.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
 from tapewire.hub.feeds import Target
 from tapewire.hub.tables import Row, Table
-from tapewire.model.messages import TICKS_PER_SECOND, Key
+from tapewire.model.messages import TICKS_PER_SECOND, Key, Since
 
 KEPT_CHANGES: Final = 200
 """Deltas that a view remembers (drop_oldest): at most these many, and at most as many rows
@@ -20,6 +20,11 @@ as a snapshot has. Whoever is further behind gets a snapshot."""
 
 SLACK_TICKS: Final = 3
 """How much sooner than its rate says a delta may follow one that came late."""
+
+
+Position = int | Mapping[str, int] | None
+"""Where a subscriber stands: a tick, or a place in an event feed (a sum of numbers, or a
+number for each shard); None while it needs a snapshot."""
 
 
 class Spec(Struct, frozen=True):
@@ -72,6 +77,39 @@ class Writer(Protocol):
         """A change."""
 
 
+class Pace:
+    """When a view may send: at its rate on the average, in step with whoever writes."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self.every = TICKS_PER_SECOND // rate_hz
+        self._next = 0
+        self._noted = -2
+        self._waits_from = 0
+        """Tick since which one change waits; 0 while none does, -1 when there were more."""
+
+    def is_due(self, tick: int, version: int) -> bool:
+        """Whether the rate allows it; notes since when a table's version waits if not."""
+        if tick >= self._next:
+            return True
+        if self._noted != version:
+            self._waits_from = -1 if self._waits_from else tick
+            self._noted = version
+        return False
+
+    def moved(self, tick: int, version: int) -> None:
+        """Something was sent: when the next may be, on the average ``every`` ticks later.
+
+        After one that came late it may be sooner, by at most ``SLACK_TICKS``. After one that
+        brought a single change which had to wait it is a tick sooner, so that a view falls
+        into step with a writer of its own rate, and its rows no longer wait.
+        """
+        slack = min(self.every // 2, SLACK_TICKS)
+        waited = tick - self._waits_from if self._waits_from > 0 else 0
+        sooner = waited > 1 and self._noted == version
+        self._next = max(self._next + self.every - sooner, tick + self.every - slack)
+        self._waits_from = 0
+
+
 class View:
     """The rows of one feed as of its last tick.
 
@@ -82,17 +120,12 @@ class View:
         self.target = target
         self.spec = spec
         self.table = table
-        self.every = TICKS_PER_SECOND // spec.rate_hz
         self.fields, self._picked = pick(table, spec.fields)
         self.rows: dict[Key, Row] = {}
         self.seq = -1
         self.ts = 0
         self._writer = writer
-        self._next = 0
-        self._noted = -2
-        self._waits_from = 0
-        """Tick since which one change waits; 0 while none does, -1 when there were more."""
-
+        self._pace = Pace(spec.rate_hz)
         self._version = -2
         self._generation = -1
         self._history: deque[Change] = deque()
@@ -101,32 +134,18 @@ class View:
         self._caught_up: dict[int, list[bytes]] = {}
 
     @property
+    def size(self) -> int:
+        """Rows in a snapshot."""
+        return len(self.rows)
+
+    @property
     def is_changed(self) -> bool:
         """Whether the table may hold something else by now."""
         return self._version != self.table.version
 
     def is_due(self, tick: int) -> bool:
-        """Whether its rate allows another delta; notes since when rows wait for it if not."""
-        if tick >= self._next:
-            return True
-        version = self.table.version
-        if self._noted != version:
-            self._waits_from = -1 if self._waits_from else tick
-            self._noted = version
-        return False
-
-    def _pace(self, tick: int) -> None:
-        """When the next delta may come: on the average ``every`` ticks after this one.
-
-        One that came late may be followed sooner, by at most ``SLACK_TICKS``. One that
-        brings a single change which had to wait is followed a tick sooner, so that a view
-        falls into step with a writer of its own rate, and its rows no longer wait.
-        """
-        slack = min(self.every // 2, SLACK_TICKS)
-        waited = tick - self._waits_from if self._waits_from > 0 else 0
-        sooner = waited > 1 and self._noted == self.table.version
-        self._next = max(self._next + self.every - sooner, tick + self.every - slack)
-        self._waits_from = 0
+        """Whether its rate allows another delta."""
+        return self._pace.is_due(tick, self.table.version)
 
     def must_restart(self) -> bool:
         """Whether its rows have nothing to do with the table's any more."""
@@ -140,11 +159,28 @@ class View:
         self._history_rows = 0
         self._move(tick, ts)
 
+    def after_restart(self, position: Position) -> Position:
+        """Where a client stands then: nowhere."""
+        return None
+
     def _move(self, tick: int, ts: int) -> None:
         self.seq, self.ts = tick, ts
         self._snapshot = None
         self._caught_up.clear()
-        self._pace(tick)
+        self._pace.moved(tick, self.table.version)
+
+    def refresh(self, tick: int, ts: int) -> None:
+        """Come up to the present while nobody looks."""
+        if self.seq < tick:
+            self.advance(tick, ts)
+
+    def position_of(self, since: Since, hub_epoch: str) -> Position:
+        """Where a client that comes back stands; None where that means nothing here."""
+        return since.seq if since.epoch == hub_epoch else None
+
+    def owes(self, position: Position, tick: int) -> bool:
+        """Whether the rate allows a delta to somebody who is behind."""
+        return not isinstance(position, int) or tick - position >= self._pace.every
 
     def advance(self, tick: int, ts: int) -> list[bytes]:
         """Move to ``tick``; the messages that say what changed, none if nothing did."""
@@ -209,11 +245,11 @@ class View:
             self._snapshot = self._writer.snapshot(self)
         return self._snapshot
 
-    def catch_up(self, position: int | None) -> list[bytes] | None:
+    def catch_up(self, position: Position) -> list[bytes] | None:
         """What leads from ``position`` to ``seq``: at most one delta; None if it is too old."""
         if position == self.seq:
             return []
-        if position is None:
+        if not isinstance(position, int):
             return None
         if position not in self._caught_up:
             missed = [change for change in self._history if change.prev >= position]
@@ -232,12 +268,25 @@ def merged(changes: Sequence[Change]) -> Change:
     return whole
 
 
-def pick(table: Table, wanted: Iterable[str] | None) -> tuple[tuple[str, ...], tuple[int, ...]]:
+class Picked(Protocol):
+    """What has named fields, one of them the key (empty: none)."""
+
+    @property
+    def key(self) -> str:
+        """Name of the key."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of a row's values."""
+
+
+def pick(table: Picked, wanted: Iterable[str] | None) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Names and places of the fields to show, the key's first.
 
     Raises ValueError that names fields which the table does not have.
     """
-    names = table.fields if wanted is None else tuple(dict.fromkeys((table.key, *wanted)))
+    key = (table.key,) if table.key else ()
+    names = table.fields if wanted is None else tuple(dict.fromkeys((*key, *wanted)))
     if strange := [name for name in names if name not in table.fields]:
         known = ", ".join(table.fields)
         raise ValueError(f"no such fields: {', '.join(strange)[:200]}; expected some of {known}")

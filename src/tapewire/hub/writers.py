@@ -7,13 +7,16 @@ earlier dialect sends each message as a frame of its own.
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tapewire.hub.event_views import EventView
+from tapewire.hub.events import Entry
 from tapewire.hub.views import Change, View
-from tapewire.model.feeds import Kind
 from tapewire.model.messages import (
     ROWS_PER_PART,
     SUBPROTOCOL,
     Delta,
+    Event,
     Id,
+    Missed,
     Snapshot,
     encode,
 )
@@ -35,19 +38,19 @@ class V1Writer:
     def snapshot(self, view: View) -> list[bytes]:
         """One message for every 2,000 rows; ``part`` and ``parts`` when there are several."""
         rows = [view.fields_of(row) for row in view.rows.values()]
+        return self._in_parts(view, view.table.key, self._epoch, rows)
+
+    def _in_parts(
+        self, view: View | EventView, key: str, epoch: str, rows: list[Any]
+    ) -> list[bytes]:
         parts = [rows[at : at + ROWS_PER_PART] for at in range(0, len(rows), ROWS_PER_PART)]
         if len(parts) <= 1:
-            return [encode(self._snapshot(view, rows))]
+            return [encode(Snapshot(view.spec.feed, epoch, view.seq, view.ts, key, rows))]
+        begin = (view.spec.feed, epoch, view.seq, view.ts, key)
         return [
-            encode(self._snapshot(view, part, number, len(parts)))
+            encode(Snapshot(*begin, part, number, len(parts)))
             for number, part in enumerate(parts, 1)
         ]
-
-    def _snapshot(
-        self, view: View, rows: list[Any], part: int | None = None, parts: int | None = None
-    ) -> Snapshot:
-        key = view.table.key
-        return Snapshot(view.spec.feed, self._epoch, view.seq, view.ts, key, rows, part, parts)
 
     def change(self, view: View, change: Change) -> list[bytes]:
         """One ``delta``."""
@@ -62,13 +65,31 @@ class V1Writer:
             )
         ]
 
+    def shown(self, view: EventView, items: Sequence[Entry]) -> list[bytes]:
+        """A ``snapshot`` without a key: items oldest first."""
+        rows = [view.fields_of(item) for item in items]
+        return self._in_parts(view, "", view.epoch, rows)
+
+    def event(
+        self, view: EventView, items: Sequence[Entry], prev: int, epoch: str | None
+    ) -> list[bytes]:
+        """One ``event``."""
+        rows = [view.fields_of(item) for item in items]
+        return [encode(Event(view.spec.feed, view.seq, prev, view.ts, rows, epoch))]
+
+    def missed(
+        self, view: EventView, items: Sequence[Entry], span: tuple[int, int], reason: str
+    ) -> list[bytes]:
+        """A ``gap``, then a snapshot of what there is after it."""
+        return [encode(Missed(view.spec.feed, *span, reason)), *self.shown(view, items)]
+
 
 class EarlierWriter:
     """Bare rows: a board whole in one array, anything else one object for each row."""
 
     def snapshot(self, view: View) -> list[bytes]:
         """The board, or the last row; nothing for a wildcard."""
-        if view.target.feed.kind is Kind.BOARD:
+        if view.target.is_ranked:
             return [self._board(view)]
         if view.target.is_wildcard or not view.rows:
             return []
@@ -76,14 +97,32 @@ class EarlierWriter:
 
     def change(self, view: View, change: Change) -> list[bytes]:
         """The board, or the rows that changed."""
-        if view.target.feed.kind is Kind.BOARD:
+        if view.target.is_ranked:
             return [self._board(view)]
         return [encode(view.fields_of(view.rows[key])) for key in change.set]
 
-    def answer(self, view: View) -> bytes:
+    def shown(self, view: EventView, items: Sequence[Entry]) -> list[bytes]:
+        """Nothing: who wants what was there asks for it."""
+        return []
+
+    def event(
+        self, view: EventView, items: Sequence[Entry], prev: int, epoch: str | None
+    ) -> list[bytes]:
+        """Each item as an object."""
+        return [encode(view.fields_of(item)) for item in items]
+
+    def missed(
+        self, view: EventView, items: Sequence[Entry], span: tuple[int, int], reason: str
+    ) -> list[bytes]:
+        """What there is after the gap; this dialect has no word for it."""
+        return self.event(view, items, span[1], None)
+
+    def answer(self, view: View | EventView) -> bytes:
         """The data of a ``get``: newest first, one object for a symbol, null if unknown."""
+        if isinstance(view, EventView):
+            return encode([view.fields_of(item) for item in reversed(view.shown())])
         rows = [view.fields_of(row) for row in view.rows.values()]
-        if view.target.feed.kind is not Kind.BOARD and view.table.key != "symbol":
+        if not view.target.is_ranked and view.table.key == "start_ms":
             rows.reverse()
         if view.target.is_single:
             return encode(rows[0] if rows else None)

@@ -142,6 +142,26 @@ class Delta(Struct, tag_field="op", tag="delta", omit_defaults=True):
     order: list[Key] | None = None
 
 
+class Event(Struct, tag_field="op", tag="event", omit_defaults=True):
+    """Items between the positions ``prev`` and ``seq``; ``epoch`` where it is another one."""
+
+    feed: str
+    seq: int
+    prev: int
+    ts: int
+    items: list[Any]
+    epoch: str | None = None
+
+
+class Missed(Struct, tag_field="op", tag="gap"):
+    """The items after ``from`` up to ``to`` are lost for this client; a snapshot follows."""
+
+    feed: str
+    after: int = field(name="from")
+    up_to: int = field(name="to")
+    reason: str
+
+
 class Loss(Struct, frozen=True):
     """Events lost upstream; ``events`` is None when nobody knows how many."""
 

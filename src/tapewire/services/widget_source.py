@@ -1,4 +1,4 @@
-"""What feeds the hub: the change streams of every shard, and candles on demand.
+"""What feeds the hub: the change streams of every shard, candles and items on demand.
 
 Position, snapshot, follow: each shard's rows are read together with its place, and its
 change stream is followed from there. A store that does not answer is asked again and the
@@ -15,6 +15,7 @@ from tapewire.caches.cache import (
     CacheError,
     CacheUnavailable,
     Followed,
+    Items,
     Place,
     StoreLostWrites,
     WidgetCache,
@@ -22,8 +23,9 @@ from tapewire.caches.cache import (
 from tapewire.caches.following import START
 from tapewire.caches.reader import CandleHash
 from tapewire.hub.candles import CandleTable
+from tapewire.hub.events import EventLog
 from tapewire.hub.feeds import ANY, INTERVALS
-from tapewire.hub.market import SHOWN_LOSSES, Market
+from tapewire.hub.market import SHOWN_LOSSES, CandlesFound, ItemsFound, Market
 from tapewire.model.changes import BoardChange, Published
 from tapewire.model.feeds import BOARDS, candle_hash
 from tapewire.runtime.logging import get_logger
@@ -43,8 +45,6 @@ HASHES_AT_ONCE: Final = 20
 """Candle hashes in one answer, so that reading a whole market never holds the loop long."""
 
 EXCHANGE: Final = "US"
-DATED: Final = ("quote", "candles")
-"""Families whose hashes end in a trading date."""
 
 
 class WidgetSource:
@@ -89,7 +89,7 @@ class WidgetSource:
             group.create_task(self._load_forever(), name="candles")
 
     def want(self) -> None:
-        """Somebody asked for candles that may have to be read."""
+        """Somebody asked for candles or items that may have to be read."""
         if self._market.wanted():
             self._wanted.set()
 
@@ -173,7 +173,7 @@ class WidgetSource:
             self.resets += 1
             self._market.reset()
         self._generation += 1
-        for table in self._market.candles.values():
+        for table in self._market.on_demand:
             table.unload()
         self._take(read)
         self._market.open()
@@ -184,21 +184,21 @@ class WidgetSource:
         self._market.take(entries)
         for entry in entries:
             self._places[entry.shard] = entry.place
-            self._dates.update(map(_date, entry.changes.rows))
+            self._dates.update(map(_date, filter(_is_dated, entry.changes.rows)))
 
     async def _read(self, shard: str) -> Followed:
-        """A shard's quote records, boards and gaps as if one flush had brought them all."""
+        """A shard's rows, boards and gaps as if one flush had brought them all."""
         listed = await self._cache.names(shard)
         while True:
             names = listed
-            hashes = {name: None for name in names if _family(name) == "quote"}
+            hashes = {name: None for name in names if _family(name) in self._market.kept}
             boards = [name for name in names if _family(name) in BOARDS]
             snapshot = await self._cache.snapshot(shard, hashes, boards)
             listed = await self._cache.names(shard)
             if listed == names:
                 break
         gaps = (await self._cache.gaps(shard))[-SHOWN_LOSSES:]
-        self._dates.update(_date(name) for name in listed if _family(name) in DATED)
+        self._dates.update(_date(name) for name in listed if _is_dated(name))
         changes = Published(
             snapshot.rows,
             {},
@@ -216,22 +216,40 @@ class WidgetSource:
                 try:
                     await self._load(table)
                 except CacheError as error:
-                    log.warning("candles could not be read", cause=str(error))
+                    log.warning("candles or items could not be read", cause=str(error))
                     await asyncio.sleep(LOOK_S)
                     self._wanted.set()
 
-    async def _load(self, table: CandleTable) -> None:
+    async def _load(self, table: CandleTable | EventLog) -> None:
         """Read one table; dropped when everything was read anew meanwhile."""
         generation = self._generation
+        found: CandlesFound | ItemsFound
+        if isinstance(table, EventLog):
+            places, found = await self._load_items(table)
+        else:
+            places, found = await self._load_candles(table)
+        if generation == self._generation:
+            self._market.load(table, places, found)
+        else:
+            self._wanted.set()
+
+    async def _load_items(self, table: EventLog) -> tuple[dict[str, Place], ItemsFound]:
+        """Each shard's list with the place as of which it was read."""
+        places: dict[str, Place] = {}
+        found: dict[str, Items] = {}
+        for shard in list(self._places):
+            snapshot = await self._cache.snapshot(shard, {}, (), (table.name,))
+            places[shard] = snapshot.place or START
+            found[shard] = snapshot.items[table.name]
+        return places, found
+
+    async def _load_candles(self, table: CandleTable) -> tuple[dict[str, Place], CandlesFound]:
         places: dict[str, Place] = {}
         found: list[tuple[CandleHash, Iterable[bytes]]] = []
         for shard in list(self._places):
             place = await self._load_shard(table, shard, found)
             places[shard] = place or START
-        if generation == self._generation:
-            self._market.load(table, places, found)
-        else:
-            self._wanted.set()
+        return places, found
 
     async def _load_shard(
         self, table: CandleTable, shard: str, found: list[tuple[CandleHash, Iterable[bytes]]]
@@ -274,8 +292,13 @@ def _date(name: str) -> str:
     return name.rpartition(":")[2]
 
 
+def _is_dated(name: str) -> bool:
+    """Whether it is a hash whose name ends in a trading date that may have candles."""
+    return _family(name) in ("quote", "candles")
+
+
 def _chosen(table: CandleTable, rows: Mapping[str, bytes]) -> list[bytes]:
-    """All of a symbol's candles; of a wildcard the newest one."""
-    if table.symbol != ANY:
+    """All candles; where each row is the newest one, that one."""
+    if not table.is_newest_only:
         return list(rows.values())
     return [rows[max(rows, key=int)]]
