@@ -57,7 +57,7 @@ def test_a_generator_takes_the_options_shown(source: str) -> None:
 
 def test_every_command_is_shown_somewhere() -> None:
     shown = {words[0] for words in ours("tapewire")}
-    first = {"run", "simulate", "replay", "candles", "top", "quote", "dump", "status"}
+    first = {"run", "simulate", "replay", "candles", "top", "quote", "reference", "dump", "status"}
     assert first | {"capture", "flatfile", "config"} <= shown
 
 

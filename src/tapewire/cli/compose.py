@@ -18,8 +18,10 @@ from tapewire.market.sessions import Session, SessionCalendar
 from tapewire.providers.massive.client import ClientBounds, MassiveClient
 from tapewire.providers.massive.feeds import delay_ms
 from tapewire.providers.massive.protocol import decode
+from tapewire.providers.massive.rest import RestSettings
 from tapewire.providers.massive.rest_limits import SharedLimits
 from tapewire.providers.massive.rest_reference import MassiveReference
+from tapewire.providers.token_bucket import RateLimit
 from tapewire.queues.arguments import QueueLayout
 from tapewire.queues.memory import MemoryQueue
 from tapewire.queues.queue import Queue
@@ -174,4 +176,10 @@ def build_rest(
     """The provider's REST; ``clock``: monotonic seconds, ``limits``: of all processes."""
     key = settings.required("massive_api_key")
     url = settings.massive_rest_url
-    return MassiveReference(url, key, session=session, clock=clock, shared=limits)
+    asking = RestSettings(limit=plan_of(settings.massive_calls_per_minute))
+    return MassiveReference(url, key, session=session, clock=clock, settings=asking, shared=limits)
+
+
+def plan_of(calls: int) -> RateLimit:
+    """So many calls a minute with a second to spare, a tenth of a second's worth at once."""
+    return RateLimit(calls=calls, per_s=61.0, burst=max(calls // 600, 1))

@@ -150,6 +150,13 @@ class Settings(BaseSettings):
         "Base address of the provider's REST service.",
         "an http:// or https:// URL",
     )
+    massive_calls_per_minute: int = _setting(
+        5400,
+        "REST calls that this process may make in a minute; the free plan allows 5.",
+        "a number from 1 to 60000",
+        ge=1,
+        le=60_000,
+    )
     massive_subscriptions: tuple[str, ...] = _setting(
         ("T.*", "A.*"),
         "Topics that the listener subscribes to.",
