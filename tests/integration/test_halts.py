@@ -41,3 +41,12 @@ def test_every_halt_of_the_day_is_published(redis_url: str) -> None:
     states = stored.rows("halt_state")
     assert [state["symbol"] for state in states] == sorted({event["T"] for event in events})
     assert not any(state["halted"] for state in states)
+    shown = tapewire("halts", "--limit", "3", "--json", env=env).lines
+    assert shown == stored.rows("halts")[-3:]
+    one = tapewire("halts", "--symbol", states[0]["symbol"], "--json", env=env).lines
+    assert [line["kind"] for line in one] == ["halt", "resume"]
+    assert tapewire("halts", "--now", "--json", env=env).lines == []
+    alerts = tapewire("alerts", "--limit", "10000", "--json", env=env).lines
+    both = stored.rows("daily_range_hod_alert") + stored.rows("daily_range_lod_alert")
+    assert sorted(map(str, alerts)) == sorted(map(str, both))
+    assert alerts == sorted(alerts, key=lambda alert: alert["timestamp_ms"]) != []

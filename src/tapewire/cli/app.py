@@ -13,6 +13,7 @@ from tapewire.cli import (
     capture,
     config,
     dump,
+    happenings,
     quote,
     reference,
     replay,
@@ -42,6 +43,8 @@ app.command("replay")(replay.replay)
 app.command("candles")(candles.candles)
 app.command("top")(top.top)
 app.command("quote")(quote.quote)
+app.command("alerts")(happenings.alerts)
+app.command("halts")(happenings.halts)
 app.command("reference")(reference.reference)
 app.command("dump")(dump.dump)
 app.command("status")(status.status)
