@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import msgpack
+from msgspec.structs import astuple
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.shard_clock import LATENESS_MS, ShardClock, read_standing
@@ -137,7 +138,7 @@ class BestQuotes:
         now, self._now = self._now, {}
         self._second.update(now)
         if saved := self._unsaved | now:
-            packed = {symbol: _encode(quote) for symbol, quote in saved.items()}
+            packed = {symbol: _encode(astuple(quote)) for symbol, quote in saved.items()}
             changes.private[_saved_hash(self._date())] = packed
             self._unsaved = {}
         if self._standing_changed:
@@ -171,7 +172,7 @@ class BestQuotes:
             return
         self._clock.restore(standing, private)
         for packed in private.get(_saved_hash(self._date()), {}).values():
-            quote = _decode(packed)
+            quote = Quote(*_decode(packed))
             self._newest_ms = max(self._newest_ms, quote.timestamp_ms)
             young = quote.timestamp_ms >= standing.second_ms
             (self._second if young else self._before)[quote.symbol] = quote
@@ -199,4 +200,5 @@ def _saved_hash(date: str) -> str:
 
 
 _encode = msgpack.Encoder().encode
-_decode = msgpack.Decoder(Quote).decode
+_decode = msgpack.Decoder(tuple).decode
+"""A quote's fields in their order: a provider's own kind spells their names otherwise."""
