@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
 
+from tapewire.caches.cache import CacheUnavailable
 from tapewire.caches.memory import MemoryWidgetCache
 from tapewire.model.changes import Changes
 from tapewire.model.feeds import (
@@ -189,3 +191,36 @@ async def test_time_and_sales_in_the_earlier_dialect() -> None:
             await shard.flush(extra=Changes(items={tape_feed("BAC"): [encode_row(sale(3))]}))
             item = json.loads(await socket.recv())
             assert (item["symbol"], item["timestamp_ms"]) == ("BAC", 3)
+
+
+class Watched:
+    """What the service said that somebody watches; ``broken``: how often it fails first."""
+
+    def __init__(self, broken: int = 0) -> None:
+        self.broken = broken
+        self.renewed: list[set[str]] = []
+        self.told = asyncio.Event()
+
+    async def renew(self, symbols: Collection[str]) -> None:
+        """Keep what was said."""
+        if self.broken:
+            self.broken -= 1
+            raise CacheUnavailable("away")
+        self.renewed.append(set(symbols))
+        self.told.set()
+
+
+async def test_symbols_whose_time_and_sales_are_watched_are_told_again_and_again() -> None:
+    interest = Watched(broken=1)
+    async with serving(interest=interest) as service, viewer(service.port) as client:
+        feeds = ["trades:AIG", "trades:BAC", "trades:*", "quote:SPY", "halts"]
+        await client.say({"op": "subscribe", "feeds": feeds})
+        async with asyncio.timeout(5):
+            await interest.told.wait()
+        assert interest.renewed == [{"AIG", "BAC"}]
+        assert service.report().detail["interest_failures"] == 1
+        await client.say({"op": "unsubscribe", "feeds": ["trades:AIG"]})
+        interest.told.clear()
+        async with asyncio.timeout(5):
+            await interest.told.wait()
+        assert interest.renewed[-1] == {"BAC"}

@@ -17,7 +17,7 @@ from tapewire.model.feeds import board_set, quote_hash
 from tapewire.model.messages import SUBPROTOCOL
 from tapewire.model.rows import QuoteRecord, encode_row
 from tapewire.runtime.service import Report
-from tapewire.services.widget_data import WidgetDataService, WidgetOptions
+from tapewire.services.widget_data import Interest, WidgetDataService, WidgetOptions
 from tests.hub.stage import FRIDAY, Held, quote
 
 PATIENCE_S = 5.0
@@ -34,6 +34,7 @@ async def serving(
     options: WidgetOptions | None = None,
     reports: Callable[[], Any] = nobody,
     *,
+    interest: Interest | None = None,
     is_open: bool = True,
 ) -> AsyncIterator[WidgetDataService]:
     """A running service; its store is memory unless there is another."""
@@ -41,6 +42,7 @@ async def serving(
         cache or MemoryWidgetCache(),
         reports,
         options or WidgetOptions(port=0),
+        interest=interest,
         is_open=lambda: is_open,
     )
     await service.start()

@@ -350,6 +350,16 @@ class Hub:
         used |= {id(each.table) for session in self._waiting for each in session.gets}
         self.market.keep_only(used)
 
+    def watched(self, family: str) -> set[str]:
+        """Symbols whose own feed of a family (``trades``) has subscribers."""
+        rooms = (room for room in self._rooms.values() if not room.is_empty)
+        targets = (room.view.target for room in rooms)
+        return {
+            target.symbol
+            for target in targets
+            if target.feed.family == family and not target.is_wildcard
+        }
+
     @property
     def figures(self) -> dict[str, int]:
         """How much there is to look after."""

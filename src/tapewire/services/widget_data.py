@@ -11,13 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
 from websockets.http11 import Request, Response
 
-from tapewire.caches.cache import WidgetCache
+from tapewire.caches.cache import CacheError, WidgetCache
 from tapewire.hub.buffers import BUFFERS, Policy
 from tapewire.hub.condition import Signs, next_condition
 from tapewire.hub.hub import Hub
@@ -43,6 +43,16 @@ DRAIN_S: Final = 2.0
 
 Reports = Callable[[], Awaitable[Sequence[Report]]]
 
+TAPE: Final = "trades"
+"""The family whose feeds are written for symbols that somebody watches."""
+
+
+class Interest(Protocol):
+    """Where it is written down which symbols' time and sales somebody watches."""
+
+    async def renew(self, symbols: Collection[str]) -> None:
+        """Somebody still watches these; called once a second while there are any."""
+
 
 class WidgetOptions(Struct, frozen=True, kw_only=True):
     """How the service is reached.
@@ -66,6 +76,7 @@ class WidgetDataService:
     Args:
         cache: where the shards write; it belongs to the caller.
         reports: what the registry lists, for ``system:status``.
+        interest: told what clients watch; None where nobody asks.
         is_open: whether the market is open by the wall clock.
         wall_ms: wall clock, ms UTC.
         monotonic_s: a clock that only goes forward.
@@ -80,6 +91,7 @@ class WidgetDataService:
         reports: Reports,
         options: WidgetOptions | None = None,
         *,
+        interest: Interest | None = None,
         is_open: Callable[[], bool] = lambda: True,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         monotonic_s: Callable[[], float] = time.monotonic,
@@ -91,6 +103,8 @@ class WidgetDataService:
         self.hub = Hub(epoch or secrets.token_hex(8), self._options.bounds)
         self.source = WidgetSource(cache, self.hub.market, monotonic_s)
         self._reports = reports
+        self._interest = interest
+        self._interest_failures = 0
         self._is_open = is_open
         self._wall_ms = wall_ms
         self._monotonic_s = monotonic_s
@@ -195,6 +209,7 @@ class WidgetDataService:
         """Once a second: who runs, how the feeds are, which clients still live."""
         while True:
             await self._look()
+            await self._tell_interest()
             now_s = asyncio.get_running_loop().time()
             for client in list(self._clients):
                 client.check(now_s)
@@ -211,6 +226,17 @@ class WidgetDataService:
             self.hub.market.show_services([service_row(report) for report in self._listed])
         condition = next_condition(self.hub.condition, self._signs(), self._wall_ms())
         self.hub.set_condition(condition)
+
+    async def _tell_interest(self) -> None:
+        symbols = self.hub.watched(TAPE)
+        if self._interest is None or not symbols:
+            return
+        try:
+            async with asyncio.timeout(CHECK_S):
+                await self._interest.renew(symbols)
+        except (CacheError, TimeoutError) as error:
+            self._interest_failures += 1
+            self._sampled.warning("interest cannot be written", reason=type(error).__name__)
 
     def _signs(self) -> Signs:
         at_s = self.source.rows_at_s
@@ -320,6 +346,7 @@ class WidgetDataService:
                 "resets": self.source.resets,
                 "tick_ms": round(sent.worst_tick_ms(), 2),
                 "registry_failures": self._registry_failures,
+                "interest_failures": self._interest_failures,
             },
             reason=away,
         )
