@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from tapewire.simulators.massive import MassiveSimulator
@@ -69,18 +70,22 @@ async def test_they_print_the_board_of_a_folder_of_files(script: Path, tmp_path:
         if path.is_file() and path.name != "20131007_trade.zip":
             path.unlink()
     heading, lines = await last_board(script, str(data / "lean" / "tick"))
-    quotes = [
-        oracle.last_quote(
-            oracle.massive_rule(oracle.trades(data, symbol, DATE)), symbol, DATE, None
-        )
-        for symbol in oracle.SYMBOLS
-    ]
-    closes = {quote["symbol"]: quote["close"] for quote in quotes}
+    moves = [(symbol, *move(data, symbol)) for symbol in oracle.SYMBOLS]
+    best = sorted(moves, key=lambda one: (-one[2], one[0]))
     assert heading == f"{DATE}  top gainers"
     assert lines == [
-        (row["rank"], row["symbol"], round(closes[row["symbol"]], 2), round(row["score"], 2))
-        for row in oracle.board("top_gainers", quotes)
+        (rank, symbol, round(close, 2), round(percent, 2))
+        for rank, (symbol, close, percent) in enumerate(best, 1)
     ]
+
+
+def move(data: Path, symbol: str) -> tuple[float, float]:
+    """Last price of the day, and percent from the official open."""
+    frame = oracle.massive_rule(oracle.trades(data, symbol, DATE)).sort("ms", "order")
+    opening = (pl.col("flags") & (1 << oracle.OPENING[0])) != 0
+    open_ = int(frame.filter(opening & (pl.col("ms") >= oracle.OPEN_MS))["price"][0])
+    close = int(frame.filter("OC")["price"][-1])
+    return close / 10_000, 100 * (close - open_) / open_
 
 
 async def test_a_refused_key_is_said(script: Path) -> None:
