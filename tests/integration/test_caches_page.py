@@ -6,6 +6,7 @@ import pytest
 
 from tapewire.caches.connection import Link
 from tapewire.caches.corrections import CorrectionStore
+from tapewire.caches.interest import RedisInterest
 from tapewire.caches.keys import MarketDataCacheTTL as Ttl
 from tapewire.caches.kinds import KINDS
 from tapewire.caches.known import Entry, Trouble
@@ -69,6 +70,9 @@ async def fill_mdc(url: str, link: Link) -> None:
     await references.close()
     await fill_reference_data(link)
     await RedisLease(link, "listener:massive", "a", 15.0).acquire()
+    interest = RedisInterest(url)
+    await interest.renew(["AIG"])
+    await interest.close()
     registry = RedisRegistry(url)
     await registry.heartbeat(report())
     for name in ("pause", "resume"):

@@ -23,7 +23,7 @@ from tapewire.market.sessions import Session, TradingDay
 from tapewire.model.changes import Changes
 from tapewire.model.events import Aggregate
 from tapewire.model.feeds import quote_hash
-from tapewire.model.rows import Fact, Reference, encode_row
+from tapewire.model.rows import WATCHED, Fact, Reference, encode_row
 
 ALWAYS: Final = ""
 """Date of facts that hold on from one trading day to the next."""
@@ -184,6 +184,8 @@ class QuoteRecords:
                 assert isinstance(fact.value, bytes)
                 self._curves.warm(fact.date, fact.symbol, fact.value)
                 continue
+            if fact.field == WATCHED:
+                continue  # TopTradesAnalyzer's
             known = self._facts.setdefault(fact.date, {}).setdefault(fact.symbol, {})
             known[fact.field] = fact
             if fact.date in (ALWAYS, self.date):

@@ -76,6 +76,9 @@ class MarketDataCacheKeys:
 
     REFERENCE_CHANGES: Final = "reference:changes"
     REFERENCE_DATES: Final = "reference:dates"
+    INTEREST: Final = "interest:trades"
+    """Sorted set: symbols whose time and sales somebody watches; score = until when, ms UTC."""
+
     SERVICES: Final = "tapewire:services"
 
     @staticmethod
@@ -149,6 +152,7 @@ class MarketDataCacheTTL:
     LEASE_EPOCH_S: Final = 400 * DAY_S
     CORRECTIONS_S: Final = 30 * DAY_S
     STAGED_S: Final = 60
+    INTEREST_S: Final = 30
     REPORT_S: Final = 10
     COMMANDS_S: Final = 60
     REPLY_S: Final = 60
@@ -164,3 +168,4 @@ class MarketDataCacheBounds:
     """How long MDC's lists and streams may grow; the oldest entries go first."""
 
     REFERENCE_CHANGES: Final = 200
+    INTEREST: Final = 10_000

@@ -22,6 +22,8 @@ from tapewire.cli import (
     simulate,
     status,
     top,
+    top_trades,
+    trades,
     up,
 )
 from tapewire.cli.errors import FAILED, INTERRUPTED, report
@@ -43,6 +45,9 @@ app.command("replay")(replay.replay)
 app.command("candles")(candles.candles)
 app.command("top")(top.top)
 app.command("quote")(quote.quote)
+app.command("trades")(trades.trades)
+app.command("top-trades")(top_trades.top_trades)
+app.command("prints")(top_trades.prints)
 app.command("alerts")(happenings.alerts)
 app.command("halts")(happenings.halts)
 app.command("reference")(reference.reference)

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any, Final
 
 from tapewire.caches.embedded import EmbeddedServer
+from tapewire.caches.interest import RedisInterest, keep_telling
 from tapewire.caches.reference import ReferenceCache, keep_following
 from tapewire.caches.registry import RedisRegistry
 from tapewire.cli import compose
@@ -152,6 +153,9 @@ async def _make(
     reference = build_service(market, references, adopts=clock is wall_ms)
     alongside.run(market.watch.follow(), "calendar")
     alongside.run(keep_following(references, processor.refer), "reference rows")
+    interest = RedisInterest(server(settings, "mdc_redis_url"))
+    stack.push_async_callback(interest.close)
+    alongside.run(keep_telling(interest, processor.learn), "watched symbols")
     members: tuple[Service, ...] = (listener, processor, reference)
     await _announce(settings, members, stack, alongside)
     return Together(members, wall_ms())

@@ -8,6 +8,7 @@ from typing import Final
 
 from tapewire.caches.cache import CacheUnavailable
 from tapewire.caches.connection import Link
+from tapewire.caches.interest import RedisInterest, keep_telling
 from tapewire.caches.lease import RedisLease
 from tapewire.caches.reference import ReferenceCache, keep_following
 from tapewire.caches.registry import RedisRegistry
@@ -94,6 +95,9 @@ async def make_processor(
     )
     known.refer = processor.refer
     alongside.run(keep_following(references, known.take), "reference rows")
+    interest = RedisInterest(mdc)
+    stack.push_async_callback(interest.close)
+    alongside.run(keep_telling(interest, processor.learn), "watched symbols")
     return processor
 
 
