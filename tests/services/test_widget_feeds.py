@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
 
 from tapewire.caches.cache import CacheUnavailable
+from tapewire.caches.interest import MemoryInterest
 from tapewire.caches.memory import MemoryWidgetCache
 from tapewire.model.changes import Changes
 from tapewire.model.feeds import (
@@ -193,34 +194,31 @@ async def test_time_and_sales_in_the_earlier_dialect() -> None:
             assert (item["symbol"], item["timestamp_ms"]) == ("BAC", 3)
 
 
-class Watched:
-    """What the service said that somebody watches; ``broken``: how often it fails first."""
+class Moody(MemoryInterest):
+    """Does not answer the first time."""
 
-    def __init__(self, broken: int = 0) -> None:
-        self.broken = broken
-        self.renewed: list[set[str]] = []
-        self.told = asyncio.Event()
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[set[str]] = []
 
-    async def renew(self, symbols: Collection[str]) -> None:
-        """Keep what was said."""
-        if self.broken:
-            self.broken -= 1
+    async def renew(self, symbols: Iterable[str]) -> None:
+        self.asked.append(set(symbols))
+        if len(self.asked) == 1:
             raise CacheUnavailable("away")
-        self.renewed.append(set(symbols))
-        self.told.set()
+        await super().renew(symbols)
 
 
-async def test_symbols_whose_time_and_sales_are_watched_are_told_again_and_again() -> None:
-    interest = Watched(broken=1)
+async def test_whose_time_and_sales_clients_watch_is_told_again_and_again() -> None:
+    interest = Moody()
     async with serving(interest=interest) as service, viewer(service.port) as client:
         feeds = ["trades:AIG", "trades:BAC", "trades:*", "quote:SPY", "halts"]
         await client.say({"op": "subscribe", "feeds": feeds})
         async with asyncio.timeout(5):
-            await interest.told.wait()
-        assert interest.renewed == [{"AIG", "BAC"}]
+            while not await interest.watched():
+                await client.read_for(0.05)
+        assert await interest.watched() == ["AIG", "BAC"]
         assert service.report().detail["interest_failures"] == 1
         await client.say({"op": "unsubscribe", "feeds": ["trades:AIG"]})
-        interest.told.clear()
         async with asyncio.timeout(5):
-            await interest.told.wait()
-        assert interest.renewed[-1] == {"BAC"}
+            while interest.asked[-1] != {"BAC"}:
+                await client.read_for(0.05)

@@ -11,13 +11,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tapewire.caches.cache import Place, WidgetCache
+from tapewire.caches.interest import Interest
 from tapewire.caches.memory import MemoryWidgetCache
 from tapewire.model.changes import BoardChange, Changes
 from tapewire.model.feeds import board_set, quote_hash
 from tapewire.model.messages import SUBPROTOCOL
 from tapewire.model.rows import QuoteRecord, encode_row
 from tapewire.runtime.service import Report
-from tapewire.services.widget_data import Interest, WidgetDataService, WidgetOptions
+from tapewire.services.widget_data import WidgetDataService, WidgetOptions
 from tests.hub.stage import FRIDAY, Held, quote
 
 PATIENCE_S = 5.0

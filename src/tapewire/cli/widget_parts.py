@@ -6,6 +6,7 @@ from typing import Final
 
 from tapewire.caches.connection import Link
 from tapewire.caches.corrections import CalendarKeeper, CorrectionStore
+from tapewire.caches.interest import RedisInterest
 from tapewire.caches.registry import RedisRegistry
 from tapewire.cli.clock import EXCHANGE, wall_ms
 from tapewire.cli.composed import Alongside
@@ -31,6 +32,8 @@ async def make_widgets(
     stack.push_async_callback(registry.close)
     link = Link(server(settings, "mdc_redis_url"))
     stack.push_async_callback(link.close)
+    interest = RedisInterest(server(settings, "mdc_redis_url"))
+    stack.push_async_callback(interest.close)
     calendar = SessionCalendar.load(EXCHANGE)
     alongside.run(CalendarKeeper(CorrectionStore(link), calendar).follow(), "calendar")
     options = WidgetOptions(
@@ -44,6 +47,7 @@ async def make_widgets(
         cache,
         registry.reports,
         options,
+        interest=interest,
         is_open=lambda: calendar.session_at(wall_ms()) is not Session.CLOSED,
         wall_ms=wall_ms,
     )

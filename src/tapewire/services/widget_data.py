@@ -11,13 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 from websockets.http11 import Request, Response
 
 from tapewire.caches.cache import CacheError, WidgetCache
+from tapewire.caches.interest import Interest
 from tapewire.hub.buffers import BUFFERS, Policy
 from tapewire.hub.condition import Signs, next_condition
 from tapewire.hub.hub import Hub
@@ -47,13 +48,6 @@ TAPE: Final = "trades"
 """The family whose feeds are written for symbols that somebody watches."""
 
 
-class Interest(Protocol):
-    """Where it is written down which symbols' time and sales somebody watches."""
-
-    async def renew(self, symbols: Collection[str]) -> None:
-        """Somebody still watches these; called once a second while there are any."""
-
-
 class WidgetOptions(Struct, frozen=True, kw_only=True):
     """How the service is reached.
 
@@ -76,7 +70,7 @@ class WidgetDataService:
     Args:
         cache: where the shards write; it belongs to the caller.
         reports: what the registry lists, for ``system:status``.
-        interest: told what clients watch; None where nobody asks.
+        interest: told once a second whose time and sales clients watch; None: nobody is.
         is_open: whether the market is open by the wall clock.
         wall_ms: wall clock, ms UTC.
         monotonic_s: a clock that only goes forward.
