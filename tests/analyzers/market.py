@@ -5,7 +5,7 @@ from typing import Self
 
 from tapewire.analyzers.aggregates import AggregateFold
 from tapewire.analyzers.candles import AtomicOhlcEngine
-from tapewire.analyzers.leaderboard import LeaderboardAnalyzer
+from tapewire.analyzers.leaderboard import BoardFilter, LeaderboardAnalyzer
 from tapewire.analyzers.part import Part
 from tapewire.analyzers.quotes import QuoteRecords
 from tapewire.analyzers.trades import TradeFold
@@ -69,12 +69,16 @@ _LEFT_OUT = {"top_trades", "largest_prints"}
 Fold = TradeFold | AggregateFold
 
 
-def trade_fold(conditions: str = "massive", board_size: int = BOARD_SIZE) -> TradeFold:
+def trade_fold(
+    conditions: str = "massive",
+    board_size: int = BOARD_SIZE,
+    listed: BoardFilter = BoardFilter(),  # noqa: B008 - frozen
+) -> TradeFold:
     """Quote records, boards and candles over trades."""
     quotes = QuoteRecords()
     parts: list[Part] = [
         quotes,
-        LeaderboardAnalyzer(quotes, board_size),
+        LeaderboardAnalyzer(quotes, board_size, listed),
         AtomicOhlcEngine(CALENDAR),
     ]
     return TradeFold(CALENDAR, parts, ConditionTable.named(conditions))

@@ -1,8 +1,10 @@
 """The three boards: scores, bases, ties, bounds, cuts and restarts."""
 
+from functools import partial
+
 import pytest
 
-from tapewire.analyzers.leaderboard import Board
+from tapewire.analyzers.leaderboard import Board, BoardFilter
 from tapewire.model.changes import BoardChange
 from tapewire.model.rows import Reference
 from tests.analyzers.market import Market, aggregate_fold, trade_fold
@@ -185,3 +187,50 @@ class TestBoard:
         board.drain()
         board.doubt(["AAPL", "IBM"])
         assert board.drain() == BoardChange({"AAPL": 1.0}, ["IBM"])
+
+
+def filtered(**bounds: float) -> Market:
+    """A market whose boards list what is within bounds."""
+    return Market(partial(trade_fold, listed=BoardFilter(**bounds)))
+
+
+def floats(**shares: float) -> list[Reference]:
+    return [Reference(symbol, FRIDAY, free_float=count) for symbol, count in shares.items()]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "listed"),
+    [
+        ({}, {"AAPL", "IBM", "TSLA"}),
+        ({"min_price": 50.0}, {"AAPL", "TSLA"}),
+        ({"max_price": 100.0}, {"AAPL", "IBM"}),
+        ({"min_price": 100.0, "max_price": 100.0}, {"AAPL"}),
+        ({"min_volume": 301}, {"IBM", "TSLA"}),
+        ({"max_volume": 300}, {"AAPL"}),
+        ({"min_float": 1_000}, {"AAPL"}),
+        ({"max_float": 999}, {"IBM"}),
+        ({"min_price": 50.0, "max_float": 999}, set()),
+    ],
+)
+def test_what_is_outside_the_bounds_is_not_listed(
+    bounds: dict[str, float], listed: set[str]
+) -> None:
+    market = filtered(**bounds).refer(*floats(AAPL=1_000, IBM=999))
+    market.show(
+        trade("AAPL", 100.0, at="09:31", size=300),
+        trade("IBM", 20.0, at="09:31", size=500),
+        trade("TSLA", 300.0, at="09:31", size=400),
+        clock("09:32"),
+    )
+    assert set(market.scores("top_volume")) == set(market.scores("top_gainers")) == listed
+    assert market.quoted() == {"AAPL", "IBM", "TSLA"}
+
+
+def test_a_symbol_comes_and_goes_with_its_price() -> None:
+    market = filtered(min_price=10.0)
+    market.show(trade("AAPL", 9.0, at="09:31:00"), clock("09:31:01"))
+    assert market.scores("top_volume") == {}
+    market.show(trade("AAPL", 10.0, at="09:31:02"), clock("09:31:03"))
+    assert market.scores("top_volume") == {"AAPL": 200}
+    market.restart().show(trade("AAPL", 9.99, at="09:31:04"), clock("09:31:05"))
+    assert market.scores("top_volume") == {}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tapewire.model.rows import Reference
+from tapewire.model.rows import BestQuote, Fact, Reference
 from tests.analyzers.market import Market
 from tests.analyzers.tape import (
     CORRECTED_CLOSE,
@@ -426,3 +426,69 @@ class TestGaps:
         for each in (market, other):
             each.show(trade("IBM", 20.0, at=later), clock("16:00:05"))
         assert market.store.public() == other.store.public()
+
+
+def best(symbol: str = "AAPL", bid: float | None = 99.0, ask: float | None = 101.0) -> BestQuote:
+    return BestQuote(symbol, bid, ask, 3, 5, ms("09:31"))
+
+
+def test_facts_fill_fields(market: Market) -> None:
+    market.show(trade("AAPL", 100.0, at="09:31"))
+    row = market.quote("AAPL")
+    assert row.halted is row.news_at is row.bid is row.ask is row.spread_pct is None
+    market.fold.learn(
+        [
+            Fact("AAPL", "halted", True, FRIDAY),
+            Fact("AAPL", "news_at", ms("09:30")),
+            Fact("AAPL", "best_quote", best(), FRIDAY),
+        ]
+    )
+    market.flush()
+    row = market.quote("AAPL")
+    assert (row.halted, row.news_at) == (True, ms("09:30"))
+    assert (row.bid, row.ask, row.bid_size, row.ask_size) == (99.0, 101.0, 3, 5)
+    assert row.spread_pct == 2.0
+    market.fold.learn([Fact("AAPL", "halted", False, FRIDAY)])
+    market.flush()
+    assert market.quote("AAPL").halted is False
+
+
+@pytest.mark.parametrize(("bid", "ask"), [(None, 101.0), (99.0, None), (None, None)])
+def test_without_a_side_there_is_no_spread(
+    market: Market, bid: float | None, ask: float | None
+) -> None:
+    market.fold.learn([Fact("AAPL", "best_quote", best(bid=bid, ask=ask), FRIDAY)])
+    row = market.show(trade("AAPL", 100.0, at="09:31")).quote("AAPL")
+    assert (row.bid, row.ask, row.spread_pct) == (bid, ask, None)
+
+
+def test_facts_create_no_row_and_wait_for_their_day(market: Market) -> None:
+    facts = [Fact("AAPL", "halted", True, FRIDAY), Fact("AAPL", "news_at", 5)]
+    market.fold.learn(facts)
+    market.show(trade("IBM", 100.0, at="09:31"))
+    assert market.quoted() == {"IBM"}
+    market.show(trade("AAPL", 100.0, at="09:32"))
+    assert (market.quote("AAPL").halted, market.quote("AAPL").news_at) == (True, 5)
+    market.show(trade("AAPL", 100.0, at="09:31", date=MONDAY))
+    row = market.quote("AAPL", MONDAY)
+    assert (row.halted, row.news_at) == (None, 5)
+
+
+def test_a_fact_does_not_hide_the_running_second(market: Market) -> None:
+    market.show(trade("AAPL", 100.0, at="09:31:00"), trade("AAPL", 101.0, at="09:31:01.5"))
+    market.fold.learn([Fact("AAPL", "halted", True, FRIDAY)])
+    market.flush()
+    assert (market.quote("AAPL").close, market.quote("AAPL").halted) == (101.0, True)
+
+
+def test_a_fact_that_nobody_knows_is_refused(market: Market) -> None:
+    market.show(trade("AAPL", 100.0, at="09:31"))
+    with pytest.raises(ValueError, match="expected best_quote"):
+        market.fold.learn([Fact("AAPL", "mood", 5, FRIDAY)])
+
+
+def test_the_end_of_the_day_brings_every_window_to_rest(market: Market) -> None:
+    market.show(trade("AAPL", 100.0, at="19:59:59", size=7), clock("20:00"))
+    assert market.quote("AAPL").volume_5m == 7
+    market.show(trade("AAPL", 100.0, at="04:00", date=MONDAY))
+    assert market.quote("AAPL", FRIDAY).volume_5m == 0

@@ -145,7 +145,7 @@ def test_a_restart_keeps_every_window(market: Market) -> None:
     market.restart().show(clock("10:14:50"))
     row = market.quote("AAPL")
     assert volumes(row) == (21, 21)
-    assert changes(row) == (2.0, 2.0, pytest.approx(100 * 12 / 90))
+    assert changes(row) == (2.0, 2.0, 100 * (102.0 - 90.0) / 90.0)
 
 
 def test_a_store_that_lost_everything_gets_the_windows_again(market: Market) -> None:

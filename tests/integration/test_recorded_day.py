@@ -46,10 +46,13 @@ def expected_candles(shared: Path, date: str) -> list[Row]:
 def expected_quotes(shared: Path, date: str, before: str | None = None) -> list[Row]:
     """Every symbol's last quote record, measured against the day before where there is one."""
     previous = {s: DailyBar.of(trades) for s, trades in trades_of(shared, before)} if before else {}
-    return [
-        oracle.last_quote(trades, symbol, date, previous.get(symbol))
-        for symbol, trades in trades_of(shared, date)
+    frames = dict(trades_of(shared, date))
+    end_ms = oracle.end_ms(frames.values())
+    quotes = [
+        oracle.quote_at(trades, symbol, date, previous.get(symbol), end_ms)
+        for symbol, trades in frames.items()
     ]
+    return [quote for quote in quotes if quote]
 
 
 def test_every_candle_of_the_day_is_exact(monday: Day, shared: Path) -> None:
@@ -130,7 +133,12 @@ def test_two_days_with_their_quotes_replay_as_one(shared: Path, redis_url: str) 
         for date, trades in days.items()
         for candle in oracle.candle_rows(trades, "IBM", date)
     ]
-    last = oracle.last_quote(days[TUESDAY], "IBM", TUESDAY, DailyBar.of(days[MONDAY]))
+    told, quoted_ms = oracle.best_quote(shared / "data", "IBM", TUESDAY)
+    cut_ms = max(oracle.end_ms([days[TUESDAY]]), (quoted_ms // 1000 + 1) * 1000)
+    before = DailyBar.of(days[MONDAY])
+    last = oracle.quote_at(days[TUESDAY], "IBM", TUESDAY, before, cut_ms)
+    assert last is not None
+    last |= told
     assert stored.rows("quote") == [last]
     for board in oracle.SCORES:
         assert stored.board(board) == oracle.board(board, [last])

@@ -7,7 +7,7 @@ the recording's flags (``data/lean/README.md``).
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -156,11 +156,25 @@ class DailyBar:
         return cls(eligible[0], max(extremes), min(extremes), eligible[-1], volume, vwap)
 
 
-def last_quote(frame: pl.DataFrame, symbol: str, date: str, previous: DailyBar | None) -> Row:
-    """The day's last quote record, from trades under Massive's rule; all of its fields."""
+def end_ms(frames: Iterable[pl.DataFrame]) -> int:
+    """When the last cut of a replay is made that ends with these trades: ms since midnight."""
+    return (max(int(frame["ms"].max()) for frame in frames) // 1000 + 1) * 1000  # type: ignore[arg-type]
+
+
+def quote_at(
+    frame: pl.DataFrame, symbol: str, date: str, previous: DailyBar | None, cut_ms: int
+) -> Row | None:
+    """A symbol's quote record as of a cut (ms since midnight, a whole second); all its fields.
+
+    From trades under Massive's rule. None where it has not traded yet. What other streams and
+    earlier sessions would tell is null.
+    """
     midnight = midnight_ms(date)
-    frame = frame.filter(pl.col("ms") >= TURN_MS).sort("ms", "order")
+    frame = frame.filter(pl.col("ms").is_between(TURN_MS, cut_ms, closed="left"))
+    frame = frame.sort("ms", "order")
     touching = frame.filter(pl.col("V") | pl.col("HL") | pl.col("OC"))
+    if not len(touching):
+        return None
     second = touching["ms"][-1] // 1000
     volume, notional = _sums(frame)
     extremes = _prices(frame, "HL")
@@ -169,10 +183,11 @@ def last_quote(frame: pl.DataFrame, symbol: str, date: str, previous: DailyBar |
         "symbol": symbol,
         **_second(touching.filter(pl.col("ms") // 1000 == second)),
         "accumulated_volume": volume,
-        "aggregate_vwap": notional / (volume * 10_000),
-        "day_high": max(extremes),
-        "day_low": min(extremes),
-        **_changes(frame, previous),
+        "aggregate_vwap": notional / (volume * 10_000) if volume else None,
+        "day_high": max(extremes, default=None),
+        "day_low": min(extremes, default=None),
+        **_changes(frame, previous, cut_ms),
+        **_windows(frame, cut_ms),
         **_previous(previous),
         "start_timestamp": start_ms,
         "end_timestamp": start_ms + 1000,
@@ -181,7 +196,55 @@ def last_quote(frame: pl.DataFrame, symbol: str, date: str, previous: DailyBar |
         "relative_volume": None,
         "free_float": None,
         "gap": False,
+        **dict.fromkeys(NOT_TOLD),
     }
+
+
+def best_quote(data: Path, symbol: str, date: str) -> tuple[Row, int]:
+    """The fields that a day's recorded quotes fill in the end, and the ms of the last change."""
+    path = data / "lean" / "tick" / symbol.lower() / f"{date.replace('-', '')}_quote.zip"
+    with zipfile.ZipFile(path) as archive:
+        rows = archive.read(archive.namelist()[0]).decode().split()
+    sides: dict[str, tuple[str, ...]] = {}
+    last_ms = 0
+    for row in rows:
+        ms, bid, bid_size, ask, ask_size, exchange, _ = row.split(",", 6)
+        side = "bid" if ask == "0" else "ask"
+        quoted = (bid, bid_size, exchange) if side == "bid" else (ask, ask_size, exchange)
+        if sides.get(side) != quoted:
+            sides[side], last_ms = quoted, int(ms)
+    low, high = (int(sides[side][0]) / 10_000 for side in ("bid", "ask"))
+    fields = {"bid": low, "ask": high, "spread_pct": 100 * (high - low) / ((low + high) / 2)}
+    sizes = {f"{side}_size": int(sides[side][1]) for side in ("bid", "ask")}
+    return fields | sizes, last_ms
+
+
+NOT_TOLD = (
+    *("relative_volume_tod", "halted", "news_at"),
+    *("bid", "ask", "bid_size", "ask_size", "spread_pct"),
+)
+"""Fields that trades alone do not fill."""
+
+
+def _windows(frame: pl.DataFrame, cut_ms: int) -> Row:
+    """Changes and volumes over the last 1, 5 and 15 minutes before a cut."""
+    prices = frame.filter("OC")
+    fields: Row = {}
+    for minutes in (1, 5, 15):
+        begin_ms = cut_ms - minutes * 60_000
+        before = prices.filter(pl.col("ms") < begin_ms)
+        fields[f"pct_change_{minutes}m"] = _percent(_last(prices), _last(before))
+        if minutes < 15:
+            fields[f"volume_{minutes}m"] = _sums(frame.filter(pl.col("ms") >= begin_ms))[0]
+    return fields
+
+
+def _last(prices: pl.DataFrame) -> float | None:
+    return prices["price"][-1] / 10_000 if len(prices) else None
+
+
+def _percent(close: float | None, base: float | None) -> float | None:
+    return 100 * (close - base) / base if close is not None and base else None
 
 
 def _second(last: pl.DataFrame) -> Row:
@@ -198,23 +261,41 @@ def _second(last: pl.DataFrame) -> Row:
     }
 
 
-def _changes(frame: pl.DataFrame, previous: DailyBar | None) -> Row:
+def _changes(frame: pl.DataFrame, previous: DailyBar | None, cut_ms: int) -> Row:
     """The close, and how far it is from the open's base and from the day before."""
     opening = frame.filter(_any(OPENING) & (pl.col("ms") >= OPEN_MS))
     official = opening["price"][0] / 10_000 if len(opening) else None
-    base = official or _prices(frame.filter(_in_regular_session()), "OC")[0]
-    close = _prices(frame, "OC")[-1]
+    base, note = _base(frame, official, cut_ms)
+    close = _last(frame.filter("OC"))
     before = previous.close if previous else None
     return {
         "official_open_price": official,
         "open": base,
-        "base_note": "official open" if official else "first regular trade",
+        "base_note": note,
         "close": close,
-        "change": close - before if before else None,
-        "pct_change": 100 * (close - before) / before if before else None,
-        "change_since_open": close - base,
-        "pct_change_since_open": 100 * (close - base) / base,
+        "change": _difference(close, before),
+        "pct_change": _percent(close, before),
+        "change_since_open": _difference(close, base),
+        "pct_change_since_open": _percent(close, base),
     }
+
+
+def _base(
+    frame: pl.DataFrame, official: float | None, cut_ms: int
+) -> tuple[float | None, str | None]:
+    """What the change since the open is measured from, and its name."""
+    if official:
+        return official, "official open"
+    is_open = cut_ms >= OPEN_MS
+    within = _in_regular_session() if is_open else pl.col("ms") < OPEN_MS
+    prices = _prices(frame.filter(within), "OC")
+    if not prices:
+        return None, None
+    return prices[0], "first regular trade" if is_open else "first pre-market trade"
+
+
+def _difference(close: float | None, base: float | None) -> float | None:
+    return close - base if close is not None and base else None
 
 
 def _previous(bar: DailyBar | None) -> Row:
