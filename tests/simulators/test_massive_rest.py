@@ -277,3 +277,26 @@ async def test_calls_are_counted_by_route(made_up: MassiveSimulator) -> None:
     for _ in range(3):
         await get(made_up, f"/v2/last/trade/{symbol}")
     assert made_up.statistics.calls["/v2/last/trade/{ticker}"] == 3
+
+
+async def test_the_last_print_is_on_the_tape_where_its_time_was_asked_for(
+    made_up: MassiveSimulator,
+) -> None:
+    symbol = await a_ticker(made_up)
+    for path in (f"/v3/trades/{symbol}", f"/v3/quotes/{symbol}"):
+        _, whole = await get(made_up, path)
+        row = whole["results"][0]
+        _, since = await get(made_up, f"{path}?timestamp.gte={row['sip_timestamp']}")
+        _, after = await get(made_up, f"{path}?timestamp.gt={row['sip_timestamp']}")
+        assert (since["results"], after["results"]) == ([row], [])
+        status, _ = await get(made_up, f"{path}?timestamp.gt=yesterday")
+        assert status == 400
+
+
+async def test_conditions_carry_the_markets_own_rules(made_up: MassiveSimulator) -> None:
+    _, body = await get(made_up, "/v3/reference/conditions?limit=1000")
+    rules = {row["id"]: row["update_rules"]["consolidated"] for row in body["results"]}
+    assert list(rules[12].values()) == [False, False, True]
+    assert list(rules[15].values()) == [False, False, False]
+    _, exchanges = await get(made_up, "/v3/reference/exchanges")
+    assert {"XNYS", "XNAS", "ARCX"} <= {row["mic"] for row in exchanges["results"]}

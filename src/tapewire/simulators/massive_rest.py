@@ -11,13 +11,10 @@ import datetime as dt
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import msgspec
 from aiohttp import web
 
 from tapewire.market.sessions import Session, SessionCalendar, TradingDay
 from tapewire.simulators.connection import Account
-from tapewire.simulators.faults import FaultError
-from tapewire.simulators.prints import PrintError
 from tapewire.simulators.rest_answers import (
     NOT_ENTITLED,
     Answers,
@@ -29,8 +26,16 @@ from tapewire.simulators.rest_answers import (
 )
 from tapewire.simulators.rest_bars import BarHistory, bar_row, rest_of
 from tapewire.simulators.rest_company import PNG, Companies
-from tapewire.simulators.rest_faults import Handler, RestFault, RestFaults
+from tapewire.simulators.rest_controls import Controls
+from tapewire.simulators.rest_faults import Handler, RestFaults
 from tapewire.simulators.rest_snapshots import Latest, TickerNow
+from tapewire.simulators.rest_tables import (
+    condition_rows,
+    exchange_rows,
+    in_range,
+    quote_row,
+    trade_row,
+)
 from tapewire.simulators.sources import Reference, TickerReference
 from tapewire.simulators.statistics import Statistics
 
@@ -43,20 +48,6 @@ _MARKET: Final = {
     Session.POST: "extended-hours",
     Session.CLOSED: "closed",
 }
-
-
-class FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of ``POST /_simulator/faults``: what, and after how many more events."""
-
-    fault: str
-    after: int = 0
-
-
-class PriceRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of ``POST /_simulator/price``: a ticker, and what it is to trade at now."""
-
-    symbol: str
-    price: float
 
 
 class RestSide:
@@ -87,12 +78,11 @@ class RestSide:
         self._account = account
         self._statistics = statistics
         self._now_ms = now_ms
-        self._inject = inject
-        self._trade = trade
         self._latest = latest
         self._calendar = SessionCalendar.load("XNYS")
         self._answers = Answers()
         self.faults = RestFaults(self._answers, statistics.faults)
+        self._controls = Controls(self.faults, statistics, inject, trade)
         self._companies = Companies(self._calendar, self._today)
         self._bars = BarHistory(reference, self._calendar, self._is_over)
 
@@ -125,11 +115,11 @@ class RestSide:
             web.get("/v2/reference/news", self._news),
             web.get("/v1/marketstatus/now", self._market_now),
             web.get("/v1/marketstatus/upcoming", self._market_upcoming),
-            web.post("/_simulator/faults", self._add_fault),
-            web.post("/_simulator/rest_faults", self._add_rest_fault),
-            web.delete("/_simulator/rest_faults", self._clear_rest_faults),
-            web.post("/_simulator/price", self._set_price),
-            web.get("/_simulator/statistics", self._show_statistics),
+            web.get("/v3/trades/{ticker}", self._trades),
+            web.get("/v3/quotes/{ticker}", self._quotes),
+            web.get("/v3/reference/conditions", self._conditions),
+            web.get("/v3/reference/exchanges", self._exchanges),
+            *self._controls.routes(),
         ])  # fmt: skip
         return application
 
@@ -228,6 +218,26 @@ class RestSide:
 
     async def _last_quote(self, request: web.Request) -> web.Response:
         return self._answers.one(_some((await self._now(request)).last_quote()))
+
+    async def _trades(self, request: web.Request) -> web.Response:
+        """Of the tape only the last trade is kept: that one, where the time asked for holds it."""
+        return self._tape(request, trade_row((await self._now(request)).last_trade()))
+
+    async def _quotes(self, request: web.Request) -> web.Response:
+        """As `_trades`, with the last quote."""
+        return self._tape(request, quote_row((await self._now(request)).last_quote()))
+
+    def _tape(self, request: web.Request, row: Row | None) -> web.Response:
+        fits = row is not None and in_range(request.query, row["sip_timestamp"])
+        return self._answers.success({"results": [row] if fits else []})
+
+    async def _conditions(self, request: web.Request) -> web.Response:
+        rows = condition_rows()[: limit_of(request, 10, 1000)]
+        return self._answers.success({"count": len(rows), "results": rows})
+
+    async def _exchanges(self, _: web.Request) -> web.Response:
+        rows = exchange_rows()
+        return self._answers.success({"count": len(rows), "results": rows})
 
     async def _nows(self) -> list[TickerNow]:
         before = self._calendar.previous_session(self._today())
@@ -365,39 +375,6 @@ class RestSide:
             if date.weekday() < 5 and (day.early_close or not day.is_session):
                 rows += [_holiday(day) | {"exchange": name} for name in ("NASDAQ", "NYSE")]
         return json_response(rows)
-
-    async def _add_fault(self, request: web.Request) -> web.Response:
-        try:
-            wanted = msgspec.json.decode(await request.read(), type=FaultRequest)
-            self._inject(wanted.fault, wanted.after)
-        except (msgspec.DecodeError, FaultError) as error:
-            return json_response({"error": str(error)}, 400)
-        return json_response({"planned": wanted.fault, "after": wanted.after})
-
-    async def _add_rest_fault(self, request: web.Request) -> web.Response:
-        try:
-            fault = msgspec.json.decode(await request.read(), type=RestFault)
-            self.faults.plan(fault)
-        except (msgspec.DecodeError, FaultError) as error:
-            return json_response({"error": str(error)}, 400)
-        return json_response({"planned": fault.fault, "path": fault.path})
-
-    async def _clear_rest_faults(self, _: web.Request) -> web.Response:
-        self.faults.clear()
-        return json_response({"planned": None})
-
-    async def _set_price(self, request: web.Request) -> web.Response:
-        try:
-            wanted = msgspec.json.decode(await request.read(), type=PriceRequest)
-            time_ms = await self._trade(wanted.symbol, wanted.price)
-        except (msgspec.DecodeError, PrintError) as error:
-            return json_response({"error": str(error)}, 400)
-        return json_response(
-            {"symbol": wanted.symbol, "price": wanted.price, "timestamp_ms": time_ms}
-        )
-
-    async def _show_statistics(self, _: web.Request) -> web.Response:
-        return json_response(self._statistics.as_dict())
 
     def _is_over(self, date: str) -> bool:
         """Whether a day has its bars; one that is not over in simulated time has none yet.
