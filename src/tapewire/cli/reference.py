@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -115,22 +116,24 @@ def line(known: "Known") -> dict[str, Any]:
 
 
 def summary(known: "Known") -> str:
-    """The value in at most 120 characters."""
+    """The value in about 120 characters: as many of its fields as fit, whole ones only."""
     if known.body is None:
-        return f"nothing: {known.reason}"[:MAX_SUMMARY]
+        return f"nothing: {known.reason}"
     value = known.value()
     if value is None:
         return f"{known.content_type}, {len(known.body)} bytes"
     if isinstance(value, list):
         newest = _fields(value[0]) if value else ""
-        return f"{len(value)}; {newest}"[:MAX_SUMMARY]
-    return _fields(value)[:MAX_SUMMARY]
+        return f"{len(value)}; {newest}"
+    return _fields(value)
 
 
 def _fields(value: dict[str, Any]) -> str:
-    plain = (
+    plain = [
         f"{name} {shown}"
         for name, shown in value.items()
         if name != "symbol" and not isinstance(shown, dict | list)
-    )
-    return ", ".join(plain)
+    ]
+    ends = accumulate(len(text) + 2 for text in plain)
+    fitting = sum(end <= MAX_SUMMARY for end in ends)
+    return ", ".join(plain[:fitting] + (["…"] if fitting < len(plain) else []))
