@@ -127,7 +127,8 @@ async def test_reference_data_that_is_away_at_the_claim_stops_no_folding(
         books = await system.end()
     following.cancel()
     await stored.close()
-    closes = {row["symbol"]: row["prev_day_close"] for row in books.rows if "session" in row}
+    quotes = [row for row in books.rows if row["feed"].startswith("quote:")]
+    closes = {row["symbol"]: row["prev_day_close"] for row in quotes}
     assert closes == {"AIG": 40.0, "BAC": None, "IBM": None}
     assert (books.taken_in, books.folded, books.lost) == (12_000, 12_000, 0)
     assert books.candles == candles(DAY.prints)
