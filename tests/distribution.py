@@ -22,14 +22,18 @@ GROUPS: Final = {
     "tests/faults/test_provider.py": TIMED,
     "tests/faults/test_rabbitmq.py": TIMED,
     "tests/faults/test_redis.py": TIMED,
+    "tests/faults/test_sharing.py": TIMED,
+    "tests/faults/test_stampede.py": TIMED,
     "tests/e2e": TIMED,
     "tests/e2e/test_components.py": "components",
+    "tests/integration/test_delayed_feed.py": TIMED,
     "tests/integration/test_process_manager.py": TIMED,
     "tests/integration/test_up.py": TIMED,
     "tests/integration/test_widget_data.py": TIMED,
     "tests/integration/test_recorded_day.py": REPLAYS,
     "tests/integration/test_recorded_day_lean.py": REPLAYS,
     "tests/integration/test_recorded_day_round_trips.py": REPLAYS,
+    "tests/integration/test_sharded_day.py": REPLAYS,
 }
 """By folder or file. ``test_up`` and ``e2e`` are in one for the ports 8000 and 4202, too."""
 
