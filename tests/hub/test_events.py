@@ -8,7 +8,7 @@ from tapewire.hub import event_views
 from tapewire.hub.events import NOTHING, epoch_of, numbers_of
 from tapewire.hub.writers import EARLIER
 from tapewire.model.messages import Since
-from tapewire.model.rows import HaltEvent, encode_row
+from tapewire.model.rows import HaltEvent, RawEvent, encode_row
 from tests.hub.events import Store, Told, follow, halt, sale
 from tests.hub.stage import Client, Stage
 
@@ -175,6 +175,15 @@ def test_who_was_away_too_long_is_told_what_is_lost() -> None:
     follow(elsewhere, told, "halts")
     assert told.lost == [(2, 6)]
     assert told.times == [1, 2, 7, 8, 9, 10]
+
+
+def test_a_feed_of_a_stream_is_a_list_of_its_own() -> None:
+    floor = Floor("raw:trades")
+    event = RawEvent("trades", "Trade", "AIG", 5, {"price": 1.5})
+    floor.store.keep("raw:trades", [encode_row(event)])
+    client, _ = floor.client()
+    [snapshot] = client.taken("snapshot")
+    assert snapshot["rows"][0]["fields"] == {"price": 1.5}
 
 
 @pytest.mark.parametrize(

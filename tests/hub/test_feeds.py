@@ -3,6 +3,9 @@
 import pytest
 
 from tapewire.hub.feeds import UnknownFeedError, parse_feed
+from tapewire.model import feeds
+from tapewire.model.feeds import Feed, Kind
+from tapewire.model.rows import DailyRange
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,7 @@ from tapewire.hub.feeds import UnknownFeedError, parse_feed
         ("halt_state:*", "halt_state", "", "*"),
         ("halts", "halts", "", ""),
         ("trades:*", "trades", "", "*"),
+        ("raw:trades", "raw", "", ""),
         ("top_trades:5m:value", "top_trades", "", ""),
         ("system:status", "status", "", ""),
     ],
@@ -35,7 +39,7 @@ def test_a_feed_is_read(name: str, family: str, interval: str, symbol: str) -> N
         "", "*", "quote", "quote:", "quote:A B", "quote:" + "A" * 33, "quote:AIG\n", "QUOTE:AIG",
         "candles:2m:AIG", "candles:1m:", "candles:AIG", "scanners:top_losers", "scanners:*",
         "{trades.0}:quote:2026-11-20", "tapewire:shards", "private:days",
-        "trades:", "top_trades:5m:price", "top_trades:*:value",
+        "trades:", "top_trades:5m:price", "raw:ticker", "top_trades:*:value",
     ],
 )  # fmt: skip
 def test_anything_else_is_refused(name: str) -> None:
@@ -50,3 +54,18 @@ def test_a_wildcard_has_many_rows_and_a_quote_one() -> None:
     assert not parse_feed("candles:1m:AIG").is_single
     assert parse_feed("quote:AIG").is_single
     assert not parse_feed("quote:*").is_single
+
+
+def test_a_plug_ins_feeds_are_served_if_it_says_what_their_rows_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feeds, "_DECLARED", {})
+    feeds.declare(
+        Feed("mine:{symbol}", Kind.STATE, "symbol", "mine", 60, row=DailyRange),
+        Feed("unread", Kind.EVENT, "symbol", "unread", 60),
+        Feed("placed:{where}", Kind.EVENT, "symbol", "placed", 60, row=DailyRange),
+    )
+    assert parse_feed("mine:AIG").is_single
+    for name in ("unread", "placed:x"):
+        with pytest.raises(UnknownFeedError):
+            parse_feed(name)

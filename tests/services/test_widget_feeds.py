@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from websockets.asyncio.client import connect
 from tapewire.caches.cache import CacheUnavailable
 from tapewire.caches.interest import MemoryInterest
 from tapewire.caches.memory import MemoryWidgetCache
+from tapewire.caches.widget_cache import RedisWidgetCache
 from tapewire.model.changes import Changes
 from tapewire.model.feeds import (
     AS_OF,
@@ -153,27 +154,37 @@ async def test_alerts_are_events(direction: str) -> None:
         assert (event["prev"], event["seq"], len(event["items"])) == (1, 3, 2)
 
 
-async def test_a_client_resumes_at_another_service_where_it_was() -> None:
-    cache = MemoryWidgetCache()
+async def test_a_client_resumes_at_another_service_where_it_was(redis_url: str) -> None:
+    cache = RedisWidgetCache(redis_url)
     shards = [Shard(cache, name) for name in ("halts.0", "halts.1")]
-    async with serving(cache) as one, serving(cache) as other:
-        await shards[0].flush(extra=Changes(items={"halts": [encode_row(halt(1))]}))
-        await shards[1].flush(extra=Changes())
-        for service in (one, other):
-            await followed(service, "halts.0", "halts.1")
-        async with viewer(one.port) as client:
-            await client.say({"op": "subscribe", "feed": "halts"})
-            await next_of(client, "snapshot")
-            await shards[1].flush(extra=Changes(items={"halts": [encode_row(halt(2))]}))
-            event = await next_of(client, "event")
-        await shards[1].flush(extra=Changes(items={"halts": [encode_row(halt(3))]}))
-        since = {"epoch": event["epoch"], "seq": event["seq"]}
-        assert since == {"epoch": "halts.0@1+halts.1@1", "seq": 2}
-        async with viewer(other.port) as client:
-            await client.say({"op": "subscribe", "feed": "halts", "since": since})
-            event = await next_of(client, "event")
-            assert (event["prev"], event["seq"]) == (2, 3)
-            assert [item["timestamp_ms"] for item in event["items"]] == [3]
+    try:
+        async with serving(cache) as one, serving(cache) as other:
+            await resume(shards, one, other)
+    finally:
+        await cache.close()
+
+
+async def resume(shards: Sequence[Shard], one: WidgetDataService, other: WidgetDataService) -> None:
+    async def halted(shard: int, number: int) -> None:
+        await shards[shard].flush(extra=Changes(items={"halts": [encode_row(halt(number))]}))
+
+    await halted(0, 1)
+    await shards[1].flush("BAC")
+    for service in (one, other):
+        await followed(service, "halts.0", "halts.1")
+    async with viewer(one.port) as client:
+        await client.say({"op": "subscribe", "feed": "halts"})
+        assert (await next_of(client, "snapshot"))["rows"][0]["timestamp_ms"] == 1
+        await halted(1, 2)
+        event = await next_of(client, "event")
+    await halted(1, 3)
+    since = {"epoch": event["epoch"], "seq": event["seq"]}
+    assert since == {"epoch": "halts.0@1+halts.1@1", "seq": 2}
+    async with viewer(other.port) as client:
+        await client.say({"op": "subscribe", "feed": "halts", "since": since})
+        event = await next_of(client, "event")
+        assert (event["prev"], event["seq"]) == (2, 3)
+        assert [item["timestamp_ms"] for item in event["items"]] == [3]
 
 
 async def test_time_and_sales_in_the_earlier_dialect() -> None:

@@ -17,6 +17,9 @@ from tapewire.runtime.settings import HTTP_PORTS, Settings
 from tapewire.services.widget_data import WidgetDataService, WidgetOptions
 from tapewire.services.widget_socket import SocketBounds
 
+DEFAULT: Final = "default"
+"""The analyzers that the feed table covers; others may have declared feeds of their own."""
+
 RESERVED_FILES: Final = 100
 """Files that the service opens beside its clients' sockets."""
 
@@ -26,6 +29,7 @@ async def make_widgets(
 ) -> Service:
     """The widget service; it starts also while Redis is away, and says so to its clients."""
     allow_files(SocketBounds().connections + RESERVED_FILES)
+    declare_feeds(settings)
     cache = build_widget_cache(settings)
     stack.push_async_callback(cache.close)
     registry = RedisRegistry(server(settings, "mdc_redis_url"))
@@ -51,6 +55,17 @@ async def make_widgets(
         is_open=lambda: calendar.session_at(wall_ms()) is not Session.CLOSED,
         wall_ms=wall_ms,
     )
+
+
+def declare_feeds(settings: Settings) -> None:
+    """Let the feeds of plug-ins be served too; PluginError for one that cannot be loaded.
+
+    Where there are none the analyzers' modules are not needed here, nor imported.
+    """
+    if any(name != DEFAULT for name in settings.tapewire_analyzers):
+        from tapewire.services.plugins import choose
+
+        choose(settings.tapewire_analyzers)
 
 
 def allow_files(count: int) -> None:

@@ -63,20 +63,21 @@ class EventLog(OnDemand[Sequence[bytes]]):
 
     Of a wildcard (``trades:*``) what came since somebody asked for it, numbered here: its
     lists are too many for one position. Bounded as the feed is in the store (drop_oldest).
+    ``name`` is that of the list in the store.
     """
 
     key = ""
     is_board = False
 
-    def __init__(self, feed: Feed, symbol: str = "") -> None:
+    def __init__(self, feed: Feed, name: str) -> None:
         super().__init__()
         if feed.row is None:
             raise ValueError(f"event feed {feed.pattern!r} has no row in the feed table")
         own = feed.row.__struct_fields__
         self._is_named = "{symbol}" in feed.pattern and "symbol" not in own
         self.fields = ("symbol", *own) if self._is_named else own
-        self.name = feed.pattern.replace("{symbol}", symbol)
-        self.is_wildcard = symbol == ANY
+        self.name = name
+        self.is_wildcard = name.endswith(f":{ANY}")
         self.ready = self.is_wildcard
         self.generation = 0
         self.numbers: dict[str, int] = {}

@@ -12,7 +12,8 @@ from typing import Final
 from msgspec import Struct
 
 from tapewire.market.symbols import is_valid_symbol
-from tapewire.model.feeds import METRICS, OWN_FEEDS, WINDOWS_S, Feed, Kind, all_feeds
+from tapewire.model.feeds import BOARDS, METRICS, OWN_FEEDS, WINDOWS_S, Feed, Kind, all_feeds
+from tapewire.model.streams import Stream
 
 ANY: Final = "*"
 INTERVALS: Final = ("1s", "1m", "5m", "15m", "1h", "1d")
@@ -29,7 +30,7 @@ class UnknownFeedError(ValueError):
 class Target(Struct, frozen=True):
     """What a feed name names. ``symbol`` and ``interval`` may be ``*``, or empty.
 
-    ``window`` and ``metric`` are those of top trades, else empty.
+    ``window`` and ``metric`` are those of top trades, ``stream`` that of raw events, else empty.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Target(Struct, frozen=True):
     interval: str = ""
     window: str = ""
     metric: str = ""
+    stream: str = ""
 
     @property
     def is_wildcard(self) -> bool:
@@ -69,8 +71,15 @@ def _part(found: re.Match[str]) -> str:
 @cache
 def _patterns(feeds: tuple[Feed, ...]) -> tuple[tuple[re.Pattern[str], Feed], ...]:
     """Compiled once for every set of feeds: plug-ins may declare more."""
-    escaped = ((re.escape(feed.pattern), feed) for feed in feeds)
+    escaped = ((re.escape(feed.pattern), feed) for feed in feeds if _is_served(feed))
     return tuple((re.compile(_PLACE.sub(_part, text)), feed) for text, feed in escaped)
+
+
+def _is_served(feed: Feed) -> bool:
+    """Whether the hub knows what its rows are: the table says so, or a table of its own does."""
+    if feed.kind is Kind.BOARD:
+        return feed.family in BOARDS
+    return feed.row is not None or feed.family in _OWN_TABLES
 
 
 def parse_feed(name: str) -> Target:
@@ -85,8 +94,12 @@ def parse_feed(name: str) -> Target:
 
 
 def _are_known(parts: dict[str, str]) -> bool:
-    return all(_KNOWN[part](text) for part, text in parts.items())
+    return all(part in _KNOWN and _KNOWN[part](text) for part, text in parts.items())
 
+
+_STREAMS: Final = frozenset(stream.value for stream in Stream)
+
+_OWN_TABLES: Final = frozenset({"quote", "candles", "status", *RANKED})
 
 _PLACE: Final = re.compile(r"\\\{(\w+)\\\}")
 """A place in an escaped pattern: ``\\{symbol\\}``."""
@@ -96,5 +109,6 @@ _KNOWN: Final[Mapping[str, Callable[[str], bool]]] = {
     "interval": lambda text: text == ANY or text in INTERVALS,
     "window": lambda text: text in WINDOWS_S,
     "metric": lambda text: text in METRICS,
+    "stream": lambda text: text in _STREAMS,
 }
 """What may stand in each place; a feed with another place cannot be asked for."""

@@ -35,7 +35,7 @@ class Market:
     def __init__(self) -> None:
         self.quotes = RecordTable(QuoteRecord)
         self.records = {"quote": self.quotes} | {
-            feed.family: RecordTable(feed.row)
+            feed.family: RecordTable(feed.row, feed.key)
             for feed in all_feeds()
             if feed.kind is Kind.STATE and feed.row is not None
         }
@@ -150,7 +150,7 @@ class Market:
         """The table that a feed shows; one that is read on demand is made when asked for."""
         family = target.feed.family
         if target.is_event:
-            return self.logs.setdefault(target.name, EventLog(target.feed, target.symbol))
+            return self.logs.setdefault(target.name, EventLog(target.feed, target.name))
         if family in self.rankings:
             return RANKED_TABLES[family](self.rankings[family], target.window, target.metric)
         if family == "candles":

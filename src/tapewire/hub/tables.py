@@ -108,14 +108,15 @@ class RecordTable:
     """``quote:*``, ``daily_range:*``, ``halt_state:*``: the newest record of every symbol.
 
     Args:
-        record: what a packed record is; its first field is the key.
+        record: what a packed record is.
+        key: the field that records are keyed by.
     """
 
     is_board = False
 
-    def __init__(self, record: type[Struct]) -> None:
+    def __init__(self, record: type[Struct], key: str = "symbol") -> None:
         self.fields = record.__struct_fields__
-        self.key = self.fields[0]
+        self.key = key
         self._decode = decoder(record).decode
         self._time = next((self.fields.index(name) for name in TIMES if name in self.fields), None)
         self.ready = False
