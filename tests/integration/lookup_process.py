@@ -13,7 +13,7 @@ import aiohttp
 
 from tapewire.caches.connection import Link
 from tapewire.caches.known import LookupFailed
-from tapewire.caches.market_data_cache import MarketDataCache
+from tapewire.caches.market_data_cache import CacheBounds, MarketDataCache
 from tapewire.caches.provider_limits import ProviderLimits, account_of, provider_of
 from tapewire.market.sessions import SessionCalendar
 from tapewire.providers.massive.rest_reference import MassiveReference
@@ -27,7 +27,8 @@ async def main(mdc: str, base: str, kind: str, symbol: str, count: str) -> None:
     async with aiohttp.ClientSession() as session:
         rest = MassiveReference(base, "key", session=session, clock=time.monotonic, shared=limits)
         fetch = MassiveFetch(rest, calendar, lambda: int(time.time() * 1000))
-        cache = MarketDataCache(link, fetch, calendar, provider_of(base))
+        bounds = CacheBounds(flight_s=1.0)
+        cache = MarketDataCache(link, fetch, calendar, provider_of(base), bounds=bounds)
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         looking = (cache.lookup(kind, symbol) for _ in range(int(count)))

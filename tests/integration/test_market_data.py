@@ -19,6 +19,7 @@ from tapewire.caches.known import Known, NotYet, Refused, Source
 from tapewire.caches.market_data_cache import MarketDataCache
 from tapewire.caches.provider_limits import ProviderLimits, account_of, provider_of
 from tapewire.caches.reference import ReferenceCache
+from tapewire.market.corrections import Correction
 from tapewire.market.sessions import Session, SessionCalendar
 from tapewire.providers.massive.rest_reference import MassiveReference
 from tapewire.services.calendar_watch import CalendarWatch, read_list
@@ -373,6 +374,23 @@ async def test_the_providers_own_list_corrects_nothing_that_ships(desk: Desk) ->
     await watch.look()
     assert (watch.keeper.applied, watch.keeper.misfits, watch.unreadable) == (0, [], [])
     assert len(await CorrectionStore(desk.link).corrections("XNYS")) >= 10
+
+
+async def test_stored_corrections_hold_while_the_provider_is_away(desk: Desk) -> None:
+    store, paused = CorrectionStore(desk.link), asyncio.Event()
+    await store.add("XNYS", [Correction("2026-11-23", False)], "2026-11-01")
+    desk.fault("error", times=None)
+
+    async def pause(_: float) -> None:
+        paused.set()
+        await asyncio.Event().wait()
+
+    watch = CalendarWatch(desk.cache, store, desk.calendar, lambda: desk.now_ms)
+    following = asyncio.create_task(watch.follow(sleep=pause))
+    await asyncio.wait_for(paused.wait(), 10)
+    assert not desk.calendar.day("2026-11-23").is_session
+    following.cancel()
+    await asyncio.wait({following})
 
 
 def test_hours_without_an_offset_cannot_be_read() -> None:

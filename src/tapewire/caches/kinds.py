@@ -54,7 +54,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind("last_trade", "last_trade", 5, MINUTE_S, HOUR_S),
         Kind("last_quote", "last_quote", 5, MINUTE_S, HOUR_S),
         Kind("snapshot", "snapshot", 5, MINUTE_S, HOUR_S, whole_market="snapshots"),
-        Kind("snapshots", "snapshots", MINUTE_S, MINUTE_S, DAY_S, argument="", max_bytes=64 * MIB),
+        Kind("snapshots", "snapshots", MINUTE_S, MINUTE_S, HOUR_S, argument="", max_bytes=64 * MIB),
         Kind("market_status", "market_status", 30, 30, DAY_S, argument=""),
         Kind("market_upcoming", "upcoming_holidays", HOUR_S, HOUR_S, 30 * DAY_S, argument=""),
         Kind(

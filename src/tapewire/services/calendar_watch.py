@@ -69,9 +69,13 @@ class CalendarWatch:
         await self.keeper.look()
 
     async def follow(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Take the list every hour until cancelled; after a failure, soon again."""
+        """Take the list every hour until cancelled; after a failure, soon again.
+
+        What is stored already is applied first, also when the provider has no list.
+        """
         while True:
             try:
+                await self.keeper.look()
                 await self.look()
                 pause_s = LOOK_S
             except (LookupFailed, CacheError) as error:
