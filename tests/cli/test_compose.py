@@ -20,7 +20,7 @@ def settings(**given: Any) -> Settings:
 
 
 def test_the_streams_are_those_that_are_subscribed() -> None:
-    assert parse_streams(None, settings()) == (Stream.TRADES, Stream.AGGREGATE)
+    assert parse_streams(None, settings()) == (Stream.TRADES, Stream.AGGREGATE, Stream.HALTS)
     subscribed = settings(massive_subscriptions="AM.*,LULD.*,Q.AIG")
     assert parse_streams(None, subscribed) == (
         Stream.AGGREGATE, Stream.HALTS, Stream.QUOTES,

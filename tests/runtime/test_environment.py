@@ -122,6 +122,6 @@ def test_effective_hides_secrets_and_keeps_the_rest_readable(tmp_path: Path) -> 
     shown = {line.name: line.value for line in loaded.effective()}
     assert shown["MASSIVE_API_KEY"] == "***"
     assert shown["RABBITMQ_URL"] == "amqp://user:***@host:5672/v"
-    assert shown["MASSIVE_SUBSCRIPTIONS"] == "T.*,A.*"
+    assert shown["MASSIVE_SUBSCRIPTIONS"] == "T.*,A.*,LULD.*"
     assert shown["TAPEWIRE_DATA_DIR"] == str(tmp_path)
     assert shown["QUOTE_SOURCE"] == "auto"

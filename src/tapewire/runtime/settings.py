@@ -158,7 +158,7 @@ class Settings(BaseSettings):
         le=60_000,
     )
     massive_subscriptions: tuple[str, ...] = _setting(
-        ("T.*", "A.*"),
+        ("T.*", "A.*", "LULD.*"),
         "Topics that the listener subscribes to.",
         "a comma list of topics such as T.*,A.*,LULD.* or T.AAPL",
         min_length=1,
