@@ -20,6 +20,7 @@ def quote(symbol: str, close: float, end_ms: int = MONDAY_MS) -> QuoteRecord:
     fields: dict[str, object] = dict.fromkeys(QuoteRecord.__struct_fields__)
     fields |= {"symbol": symbol, "close": close, "volume": 100, "accumulated_volume": 1000}
     fields |= {"start_timestamp": end_ms - 1000, "end_timestamp": end_ms}
+    fields |= {"volume_1m": 100, "volume_5m": 100}
     return QuoteRecord(**{**fields, "session": "regular", "gap": False})  # type: ignore[arg-type]
 
 
