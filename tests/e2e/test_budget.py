@@ -12,11 +12,14 @@ SECONDS = 4.0
 NEARLY_500 = 400
 """Updates a second; 630 are offered, and a busy machine draws two of a row as one."""
 
+PATIENCE_S = 60.0
+"""For how long a machine may be too busy to draw them at all."""
+
 
 def test_scripts_leave_time_to_draw(browser: Browser, redis_url: str) -> None:
-    figures = measured(redis_url, browser, SECONDS)
+    figures = measured(redis_url, browser, SECONDS, PATIENCE_S)
     print(described(figures))
     assert figures.updates >= NEARLY_500, described(figures)
-    assert len(figures.frames) > 50, described(figures)
+    assert len(figures.frames) > 30, described(figures)
     assert figures.wall_ms(0.5) <= BUDGET_MS, described(figures)
     assert figures.cpu_ms(0.95) <= BUDGET_MS, described(figures)
