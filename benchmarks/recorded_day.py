@@ -18,12 +18,15 @@ def expected(recording: Recording) -> Answers:
         answers.events = sum(isinstance(one, dict) and one.get("ev") == "T" for one in events)
         return answers
     answers = Answers(0, DATE, {}, {})
-    for symbol in recorded.SYMBOLS:
-        trades = recorded.trades(recording.lean, symbol, DATE)
+    days = {symbol: recorded.trades(recording.lean, symbol, DATE) for symbol in recorded.SYMBOLS}
+    end_ms = recorded.end_ms(days.values())
+    for symbol, trades in days.items():
         judged = recorded.massive_rule(trades)
         rows = recorded.minute_candles(judged, DATE)
         marks = {"closed": True, "revision": 0, "gap": False}
         answers.candles[DATE, symbol] = {row["start_ms"]: row | marks for row in rows}
-        answers.quotes[symbol] = recorded.last_quote(judged, symbol, DATE, None)
+        quote = recorded.quote_at(judged, symbol, DATE, None, end_ms)
+        assert quote is not None, f"{symbol} did not trade"
+        answers.quotes[symbol] = quote
         answers.events += len(trades)
     return answers
