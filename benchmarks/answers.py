@@ -4,7 +4,9 @@ Reads with plain Redis commands and takes MessagePack apart by position, so that
 package's own reading code cannot hide its own writing faults.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from math import isclose
 from typing import Any, Final
 
@@ -36,6 +38,8 @@ BOARDS: Final = {
 SHOWN: Final = 10
 """Differences told; one is enough to fail."""
 
+Rows = dict[int, Values]
+
 _unpack = msgspec.msgpack.decode
 
 
@@ -54,27 +58,47 @@ def _counts(store: Any, expected: Answers, prefix: str) -> Iterator[str]:
 
 
 def _candles(store: Any, expected: Answers, prefix: str) -> Iterator[str]:
-    found = {key.decode() for key in store.scan_iter(f"{prefix}candles:*", count=5000)}
-    wanted = {_candle_key(prefix, *place): place for place in expected.candles}
-    for key in sorted(found ^ wanted.keys()):
-        yield f"{key}: {'not expected' if key in found else 'missing'}"
-    keys = sorted(found & wanted.keys())
+    """The 1-minute candles; each day's lie in blocks of four hours."""
+    found: dict[str, Rows] = defaultdict(dict)
+    keys = sorted(key.decode() for key in store.scan_iter(f"{prefix}candles:*:1m:*", count=5000))
     with store.pipeline(transaction=False) as pipeline:
         for key in keys:
             pipeline.hgetall(key)
         for key, rows in zip(keys, pipeline.execute(), strict=True):
-            yield from _candles_of(key, rows, expected, wanted[key])
+            day = key.rpartition(".")[0]
+            found[day].update(unpacked(day.rpartition(":")[2], rows))
+    wanted = {_candle_key(prefix, *place): place for place in expected.candles}
+    for key in sorted(found.keys() ^ wanted.keys()):
+        yield f"{key}: {'not expected' if key in found else 'missing'}"
+    for key in sorted(found.keys() & wanted.keys()):
+        yield from _candles_of(key, found[key], expected, wanted[key])
 
 
 def _candle_key(prefix: str, date: str, symbol: str) -> str:
     return f"{prefix}candles:US:{symbol}:1m:{date}"
 
 
-def _candles_of(
-    key: str, rows: Mapping[bytes, bytes], expected: Answers, place: tuple[str, str]
-) -> Iterator[str]:
+def unpacked(date: str, rows: Mapping[bytes, bytes]) -> Rows:
+    """Packed candles by start; the field is the minute since midnight UTC of the date."""
+    midnight = datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp() * 1000
+    starts = {field: int(midnight) + int(field) * 60_000 for field in rows}
+    return {starts[field]: _unpacked(starts[field], _unpack(row)) for field, row in rows.items()}
+
+
+def _unpacked(start_ms: int, packed: list[Any]) -> Values:
+    state, opened, high, low, close, volume, trades, value = packed
+    if isinstance(opened, int):
+        unit = 100 if state & 4 else 1
+        first = opened * unit
+        ticks = (first, first + high * unit, first - low * unit, first + close * unit)
+        opened, high, low, close = (price / 10_000 for price in ticks)
+        value = (first * volume + value) / (10_000 * volume) if volume else None
+    fields = (start_ms, opened, high, low, close, volume, value, trades)
+    return dict(zip(CANDLE, (*fields, bool(state & 1), state // 8, bool(state & 2)), strict=True))
+
+
+def _candles_of(key: str, found: Rows, expected: Answers, place: tuple[str, str]) -> Iterator[str]:
     wanted = expected.candles[place]
-    found = {int(field): named(CANDLE, packed) for field, packed in rows.items()}
     for start_ms in sorted(found.keys() ^ wanted.keys()):
         yield f"{key} {start_ms}: {'not expected' if start_ms in found else 'missing'}"
     for start_ms in sorted(found.keys() & wanted.keys()):

@@ -4,23 +4,18 @@ from collections.abc import Callable
 from typing import Self
 
 from tapewire.analyzers.aggregates import AggregateFold
+from tapewire.analyzers.analyzer import ROWS
 from tapewire.analyzers.candles import AtomicOhlcEngine
 from tapewire.analyzers.leaderboard import BoardFilter, LeaderboardAnalyzer
 from tapewire.analyzers.part import Part
 from tapewire.analyzers.quotes import QuoteRecords
 from tapewire.analyzers.trades import TradeFold
 from tapewire.market.conditions import ConditionTable
-from tapewire.model.changes import Changes
+from tapewire.model.candle_names import CandleHash, SecondsHash, is_candles, is_seconds
+from tapewire.model.changes import PRIVATE, Changes, is_outdated
 from tapewire.model.events import Clock, Event
-from tapewire.model.feeds import BOARD_SIZE, board_set, candle_hash, quote_hash
-from tapewire.model.rows import (
-    Candle,
-    QuoteRecord,
-    Reference,
-    decode_candle,
-    decode_quote,
-    decode_range,
-)
+from tapewire.model.feeds import BOARD_SIZE, board_set, quote_hash
+from tapewire.model.rows import Candle, QuoteRecord, Reference, decode_quote, decode_range
 from tests.analyzers.tape import CALENDAR, FRIDAY, ms
 
 Rows = dict[str, dict[str, bytes]]
@@ -44,6 +39,30 @@ class Store:
             for symbol in board.removed:
                 listed.pop(symbol, None)
             listed.update(board.put)
+        outdated = [name for name in self.rows if is_outdated(name, changes.outdated)]
+        for name in (*changes.dropped, *outdated):
+            self.rows.pop(name, None)
+            self.private.pop(name.removeprefix(PRIVATE), None)
+
+    def restored(self, name: str) -> dict[str, bytes]:
+        """What an analyzer gets that restores from a hash."""
+        if name.startswith(ROWS):
+            return self.rows.get(name.removeprefix(ROWS), {})
+        return self.private.get(name, {})
+
+    def candles(self, symbol: str, interval: str, date: str) -> dict[int, Candle]:
+        """By start, ms UTC; one-second candles whatever their date."""
+        found: dict[int, Candle] = {}
+        for name, rows in self.rows.items():
+            if is_candles(name):
+                parsed = CandleHash.parse(name)
+                if (parsed.symbol, parsed.interval, parsed.date) == (symbol, interval, date):
+                    found.update((one.start_ms, one) for one in parsed.candles(rows))
+            elif is_seconds(name) and interval == "1s":
+                for parsed, packed in SecondsHash.parse(name).split(rows):
+                    if parsed.symbol == symbol:
+                        found.update((one.start_ms, one) for one in parsed.candles(packed))
+        return dict(sorted(found.items()))
 
     def public(self) -> tuple[dict[str, dict[str, object]], dict[str, dict[str, float]]]:
         """Decoded rows by hash and field, and the boards: what readers see."""
@@ -52,14 +71,21 @@ class Store:
             family = name.partition(":")[0]
             if not values or family in _LEFT_OUT:
                 continue  # the name of a list of items has no values
-            decode = _DECODE[family]
-            rows[name] = {field: decode(value) for field, value in values.items()}
+            if is_candles(name):
+                candles = CandleHash.parse(name).candles(values)
+                rows[name] = {str(candle.start_ms): candle for candle in candles}
+            elif is_seconds(name):
+                for parsed, packed in SecondsHash.parse(name).split(values):
+                    for candle in parsed.candles(packed):
+                        rows.setdefault(parsed.feed, {})[str(candle.start_ms)] = candle
+            else:
+                decode = _DECODE[family]
+                rows[name] = {field: decode(value) for field, value in values.items()}
         return rows, {name: board for name, board in self.boards.items() if board}
 
 
 _DECODE: dict[str, Callable[[bytes], object]] = {
     "quote": decode_quote,
-    "candles": decode_candle,
     "daily_range": decode_range,
 }
 
@@ -133,9 +159,8 @@ class Market:
         return self
 
     def _private(self, fold: Fold) -> Rows:
-        stored = self.store.private
-        first = {name: stored.get(name, {}) for name in fold.first_hashes()}
-        return first | {name: stored.get(name, {}) for name in fold.further_hashes(first)}
+        first = {name: self.store.restored(name) for name in fold.first_hashes()}
+        return first | {name: self.store.restored(name) for name in fold.further_hashes(first)}
 
     def restart(self) -> Self:
         """Hand over to a new owner: flush, then restore."""
@@ -149,13 +174,12 @@ class Market:
         """Symbols that have a quote record."""
         return set(self.store.rows.get(quote_hash(date), {}))
 
-    def candles(self, symbol: str, date: str = FRIDAY) -> dict[int, Candle]:
+    def candles(self, symbol: str, date: str = FRIDAY, interval: str = "1m") -> dict[int, Candle]:
         """By start, ms UTC."""
-        stored = self.store.rows.get(candle_hash("US", symbol, "1m", date), {})
-        return {int(start): decode_candle(value) for start, value in sorted(stored.items())}
+        return self.store.candles(symbol, interval, date)
 
-    def candle(self, symbol: str, at: str, date: str = FRIDAY) -> Candle:
-        return self.candles(symbol, date)[ms(at, date)]
+    def candle(self, symbol: str, at: str, date: str = FRIDAY, interval: str = "1m") -> Candle:
+        return self.candles(symbol, date, interval)[ms(at, date)]
 
     def scores(self, board: str, date: str = FRIDAY) -> dict[str, float]:
         """A stored board, best first."""

@@ -250,7 +250,7 @@ def test_memory_holds_only_what_can_still_change(market: Market) -> None:
         market.show(trade("AAPL", 100.0, at=f"10:{minute:02}:30"))
     engine = market.fold._clock.parts[2]
     assert isinstance(engine, AtomicOhlcEngine)
-    assert len(engine._minutes) <= 17
+    assert engine.held == {"1s": 16, "1m": 15, "5m": 4, "15m": 2, "1h": 1, "1d": 1}
     assert len(market.candles("AAPL")) == 59
 
 

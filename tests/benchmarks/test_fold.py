@@ -28,8 +28,13 @@ def change_field(position: int, value: object) -> Callable[[bytes], bytes]:
     return changed
 
 
+def minutes(store: Any, symbol: str) -> bytes:
+    """The first block of a symbol's minutes."""
+    return min(store.keys(f"{SHARD}candles:US:{symbol}:1m:{DATE}.*"))
+
+
 def alter_candle(store: Any, symbol: str) -> None:
-    key = f"{SHARD}candles:US:{symbol}:1m:{DATE}"
+    key = minutes(store, symbol)
     start, packed = next(iter(store.hgetall(key).items()))
     store.hset(key, start, change_field(3, 0.5)(packed))
 
@@ -40,12 +45,13 @@ def alter_quote(store: Any, symbol: str) -> None:
 
 
 def lose_candle(store: Any, symbol: str) -> None:
-    key = f"{SHARD}candles:US:{symbol}:1m:{DATE}"
+    key = minutes(store, symbol)
     store.hdel(key, next(iter(store.hkeys(key))))
 
 
 def invent_candle(store: Any, symbol: str) -> None:
-    store.hset(f"{SHARD}candles:US:{symbol}X:1m:{DATE}", "0", b"\x90")
+    packed = next(iter(store.hvals(minutes(store, symbol))))
+    store.hset(f"{SHARD}candles:US:{symbol}X:1m:{DATE}.3", "840", packed)
 
 
 def alter_score(store: Any, symbol: str) -> None:

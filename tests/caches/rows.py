@@ -1,12 +1,14 @@
 """Rows of a small market day, written as shards would write them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tapewire.caches.cache import Place, WidgetCache
 from tapewire.market.symbols import shard_of
+from tapewire.model.candle_names import candle_field, candle_hash
 from tapewire.model.changes import BoardChange, Changes
 from tapewire.model.events import Gap
-from tapewire.model.feeds import board_set, candle_hash, quote_hash
+from tapewire.model.feeds import board_set, quote_hash
+from tapewire.model.packed_candles import encode_candle
 from tapewire.model.rows import Candle, QuoteRecord, encode_row
 
 MINUTE_MS = 60_000
@@ -19,6 +21,7 @@ def quote(symbol: str, close: float, end_ms: int = MONDAY_MS) -> QuoteRecord:
     """A quote record in which only some fields are known."""
     fields: dict[str, object] = dict.fromkeys(QuoteRecord.__struct_fields__)
     fields |= {"symbol": symbol, "close": close, "volume": 100, "accumulated_volume": 1000}
+    fields |= {"volume_1m": 0, "volume_5m": 0}
     fields |= {"start_timestamp": end_ms - 1000, "end_timestamp": end_ms}
     fields |= {"volume_1m": 100, "volume_5m": 100}
     return QuoteRecord(**{**fields, "session": "regular", "gap": False})  # type: ignore[arg-type]
@@ -29,15 +32,24 @@ def candle(start_ms: int, close: float) -> Candle:
     return Candle(start_ms, close, close + 1, close - 1, close, 200, close, 10, True, 0, False)
 
 
+def candle_rows(
+    symbol: str, date: str, candles: Iterable[Candle], interval: str = "1m"
+) -> dict[str, dict[str, bytes]]:
+    """Packed candles by hash and field."""
+    rows: dict[str, dict[str, bytes]] = {}
+    for one in candles:
+        name = candle_hash("US", symbol, interval, date, one.start_ms)
+        rows.setdefault(name, {})[candle_field(date, one.start_ms)] = encode_candle(one)
+    return rows
+
+
 def day_of(symbol: str, date: str, start_ms: int, base: float) -> Changes:
     """A symbol's quote record, two candles and its scores on one date."""
     candles = [candle(start_ms + minute * MINUTE_MS, base + minute) for minute in range(2)]
     return Changes(
         rows={
             quote_hash(date): {symbol: encode_row(quote(symbol, base + 1, start_ms + 90_000))},
-            candle_hash("US", symbol, "1m", date): {
-                str(one.start_ms): encode_row(one) for one in candles
-            },
+            **candle_rows(symbol, date, candles),
         },
         boards={
             board_set("top_volume", date): BoardChange({symbol: base * 1000}),

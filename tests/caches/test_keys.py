@@ -16,10 +16,10 @@ from tapewire.market.corrections import Correction
 from tapewire.model.changes import BoardChange, Published
 from tapewire.model.events import Gap
 from tapewire.model.feeds import DAY_S, FEEDS
+from tapewire.model.packed_candles import PackedCandle, PackedSecond
 from tapewire.model.positions import Position
 from tapewire.model.rows import (
     BestQuote,
-    Candle,
     DailyRange,
     HaltEvent,
     HaltState,
@@ -36,7 +36,17 @@ from tests.caches.redis_page import PAGE, scripts, table
 STRUCTS: Final[dict[str, type[Struct]]] = {
     struct.__name__: struct
     for struct in (
-        *(QuoteRecord, Candle, DailyRange, RangeAlert, HaltState, HaltEvent, RawEvent, Reference),
+        *(
+            QuoteRecord,
+            PackedCandle,
+            PackedSecond,
+            DailyRange,
+            RangeAlert,
+            HaltState,
+            HaltEvent,
+            RawEvent,
+            Reference,
+        ),
         *(Loaded, Correction, Entry, Trouble),
         *(BestQuote, TopTrade, LargestPrint, Sale, Position, Published, BoardChange, Gap),
     )

@@ -7,14 +7,15 @@ from typing import Any
 from msgspec import structs
 
 from tapewire.caches.cache import Followed, Place
-from tapewire.caches.reader import CandleHash
 from tapewire.hub.hub import Hub
 from tapewire.hub.protocol import Reaction, receive
 from tapewire.hub.session import Bounds, Session
+from tapewire.model.candle_names import SLOT_MS, CandleHash, candle_field, candle_hash
 from tapewire.model.changes import BoardChange, Published
 from tapewire.model.events import Gap
-from tapewire.model.feeds import board_set, candle_hash, quote_hash
+from tapewire.model.feeds import board_set, quote_hash
 from tapewire.model.messages import SUBPROTOCOL
+from tapewire.model.packed_candles import decode_seconds, encode_candle, encode_packed
 from tapewire.model.rows import Candle, QuoteRecord, encode_row
 
 FRIDAY, MONDAY = "2026-11-20", "2026-11-23"
@@ -39,7 +40,20 @@ def candle(start_ms: int, close: float) -> Candle:
 
 def candles_of(symbol: str) -> CandleHash:
     """The name of a symbol's minute candles on Friday."""
-    return CandleHash.parse(candle_hash("US", symbol, "1m", FRIDAY))
+    return CandleHash.of("US", symbol, "1m", FRIDAY)
+
+
+def packed_candles(*candles: Candle) -> dict[str, bytes]:
+    """Friday's candles by field."""
+    return {candle_field(FRIDAY, one.start_ms): encode_candle(one) for one in candles}
+
+
+def packed_seconds(one: Candle) -> dict[str, bytes]:
+    """A one-second candle by its slot."""
+    slot = one.start_ms // SLOT_MS * SLOT_MS
+    [second] = decode_seconds(b"\x91" + encode_candle(one))
+    second.second = (one.start_ms - slot) // 1000
+    return {str(slot): encode_packed([second])}
 
 
 class Stage:
@@ -67,8 +81,9 @@ class Stage:
         """A shard's flush: quote records, board scores (None takes off), candles by symbol."""
         rows = {quote_hash(date): {one.symbol: encode_row(one) for one in quotes}}
         for symbol, some in (candles or {}).items():
-            packed = {str(one.start_ms): encode_row(one) for one in some}
-            rows[candle_hash("US", symbol, "1m", date)] = packed
+            for one in some:
+                name = candle_hash("US", symbol, "1m", date, one.start_ms)
+                rows.setdefault(name, {})[candle_field(date, one.start_ms)] = encode_candle(one)
         changes = Published(
             {name: found for name, found in rows.items() if found},
             {quote_hash(date): list(removed)} if removed else {},

@@ -4,8 +4,17 @@ from typing import Any
 
 from tapewire.hub.hub import LINGER_TICKS, Condition
 from tapewire.model.events import Gap
-from tapewire.model.rows import encode_row
-from tests.hub.stage import EPOCH, FRIDAY, MONDAY, Client, Stage, candle, candles_of, quote
+from tests.hub.stage import (
+    EPOCH,
+    FRIDAY,
+    MONDAY,
+    Client,
+    Stage,
+    candle,
+    candles_of,
+    packed_candles,
+    quote,
+)
 
 
 def moving(stage: Stage, close: float, *symbols: str) -> None:
@@ -410,7 +419,7 @@ def test_candles_wait_until_they_have_been_read() -> None:
     place = stage.flush(candles={"AIG": [candle(60_000, 2.0)]})
     stage.flush(candles={"AIG": [candle(120_000, 3.0)]})
     name = candles_of("AIG")
-    read = [(name, [encode_row(candle(0, 1.0)), encode_row(candle(60_000, 2.5))])]
+    read = [(name, packed_candles(candle(0, 1.0), candle(60_000, 2.5)))]
     stage.hub.market.load(table, {"trades.0": place}, read)
     stage.tick(5)
     assert held(client, "candles:1m:AIG") == {0: 1.0, 60_000: 2.5, 120_000: 3.0}
@@ -424,7 +433,7 @@ def test_the_newest_candle_of_every_symbol() -> None:
     client = stage.connect()
     client.subscribe("candles:1m:*", "candles:*:*")
     for table in stage.hub.market.wanted():
-        stage.hub.market.load(table, {}, [(candles_of("AIG"), [encode_row(candle(60_000, 1.0))])])
+        stage.hub.market.load(table, {}, [(candles_of("AIG"), packed_candles(candle(60_000, 1.0)))])
     stage.flush(candles={"AIG": [candle(0, 5.0)], "BAC": [candle(0, 9.0)]})
     stage.tick(10)
     assert held(client, "candles:1m:*") == {"AIG": 1.0, "BAC": 9.0}
@@ -436,8 +445,8 @@ def test_a_limit_of_candles_keeps_the_newest() -> None:
     client = stage.connect()
     client.subscribe("candles:1m:AIG", limit=2)
     [table] = stage.hub.market.wanted()
-    packed = [encode_row(candle(minute * 60_000, float(minute))) for minute in range(3)]
-    stage.hub.market.load(table, {}, [(candles_of("AIG"), packed)])
+    minutes = packed_candles(*(candle(minute * 60_000, float(minute)) for minute in range(3)))
+    stage.hub.market.load(table, {}, [(candles_of("AIG"), minutes)])
     stage.tick(5)
     assert held(client, "candles:1m:AIG") == {60_000: 1.0, 120_000: 2.0}
     stage.flush(candles={"AIG": [candle(180_000, 3.0)]})

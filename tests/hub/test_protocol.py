@@ -8,8 +8,8 @@ from tapewire.hub.protocol import receive
 from tapewire.hub.session import Bounds
 from tapewire.hub.writers import EARLIER
 from tapewire.model.messages import CloseCode, ErrorCode
-from tapewire.model.rows import QuoteRecord, encode_row
-from tests.hub.stage import Client, Stage, candle, candles_of, quote
+from tapewire.model.rows import QuoteRecord
+from tests.hub.stage import Client, Stage, candle, candles_of, packed_candles, quote
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_requests_that_wait_for_candles_are_bounded() -> None:
     [error] = answers(client, {"op": "get", "feed": "candles:1m:AIG"})
     assert error["code"] == ErrorCode.BAD_REQUEST
     [table] = stage.hub.market.wanted()
-    stage.hub.market.load(table, {}, [(candles_of("AIG"), [encode_row(candle(0, 1.0))])])
+    stage.hub.market.load(table, {}, [(candles_of("AIG"), packed_candles(candle(0, 1.0)))])
     stage.tick()
     assert [one["rows"][0]["close"] for one in client.taken()] == [1.0, 1.0]
 
@@ -222,8 +222,8 @@ def test_what_the_earlier_dialect_gets(stage: Stage, earlier: Client) -> None:
 def test_the_earlier_dialect_gets_candles_newest_first(stage: Stage, earlier: Client) -> None:
     earlier.say({"action": "get", "cache": "candles:1m:AIG"})
     [table] = stage.hub.market.wanted()
-    packed = [encode_row(candle(minute * 60_000, 1.0)) for minute in range(3)]
-    stage.hub.market.load(table, {}, [(candles_of("AIG"), packed)])
+    minutes = packed_candles(*(candle(minute * 60_000, 1.0) for minute in range(3)))
+    stage.hub.market.load(table, {}, [(candles_of("AIG"), minutes)])
     stage.tick()
     [answer] = earlier.taken()
     assert [row["start_ms"] for row in answer["data"]] == [120_000, 60_000, 0]

@@ -18,6 +18,7 @@ from tapewire.caches.replay_mark import erase_and_mark
 from tapewire.caches.shelf import Shelf
 from tapewire.caches.widget_cache import RedisWidgetCache
 from tapewire.market.corrections import Correction
+from tapewire.model.candle_names import candle_hash, seconds_hash
 from tapewire.model.changes import BoardChange, Changes
 from tapewire.model.feeds import (
     BOARDS,
@@ -49,7 +50,8 @@ async def fill_wdc(url: str) -> None:
     cache = RedisWidgetCache(url)
     changes = day_of("AIG", MONDAY, MONDAY_MS, 50.0)
     changes.boards = {board_set(name, MONDAY): BoardChange({"AIG": 1.0}) for name in BOARDS}
-    changes.private["minutes:1381152600000"] = {"AIG": b"1"}
+    changes.rows |= {candle_hash("US", "AIG", "5m", MONDAY, MONDAY_MS): {"810": b"1"}}
+    changes.rows |= {seconds_hash("US", MONDAY_MS): {"AIG": b"1"}}
     changes.private["windows:1381152600000"] = {"1381152600": b"1"}
     changes.private[f"volume_curves:{MONDAY}"] = {"AIG": b"1"}
     changes.rows[best_quote_hash(MONDAY)] = {"AIG": b"\x90"}

@@ -4,11 +4,10 @@ from tapewire.model.feeds import (
     BOARDS,
     DAY_S,
     FEEDS,
-    MINUTES_TTL_S,
     PRIVATE_TTL_S,
+    WINDOWS_TTL_S,
     Kind,
     board_set,
-    candle_hash,
     quote_hash,
     ttl_s,
 )
@@ -21,7 +20,6 @@ def test_every_feed_is_found_by_its_familys_name() -> None:
 
 def test_names_of_hashes_and_boards() -> None:
     assert quote_hash("2026-11-20") == "quote:2026-11-20"
-    assert candle_hash("US", "BRK.B", "1m", "2026-11-20") == "candles:US:BRK.B:1m:2026-11-20"
     assert board_set("top_volume", "2026-11-20") == "top_volume:2026-11-20"
 
 
@@ -33,4 +31,4 @@ def test_every_board_has_a_feed() -> None:
 def test_how_long_things_live() -> None:
     assert ttl_s("quote:2026-11-20") == 4 * DAY_S
     assert ttl_s("private:days:2026-11-20") == PRIVATE_TTL_S
-    assert ttl_s("private:minutes:1795208400000") == MINUTES_TTL_S
+    assert ttl_s("private:windows:1795208400000") == WINDOWS_TTL_S

@@ -20,9 +20,9 @@ from tapewire.providers.massive.protocol import decode
 from tapewire.providers.massive.splitter import FrameSplitter, QueueNameResolver
 from tapewire.services.analysis import Analysis
 from tapewire.services.reception import Reception
+from tapewire.services.shard_owner import stored_name
 from tapewire.services.shard_state import ShardState
 
-PRIVATE = "private:"
 NAMES = {"T": Stream.TRADES, "A": Stream.AGGREGATE, "Q": Stream.QUOTES, "LULD": Stream.HALTS}
 
 Row = dict[str, Any]
@@ -72,8 +72,9 @@ class Line:
         self.states[shard], self._places[shard] = state, claim.place
 
     async def _private(self, shard: Shard, names: Sequence[str]) -> dict[str, dict[str, bytes]]:
-        found = await self.cache.fetch(shard.name, {PRIVATE + name: None for name in names})
-        return {name.removeprefix(PRIVATE): values for name, values in found.items()}
+        stored = {stored_name(name): name for name in names}
+        found = await self.cache.fetch(shard.name, dict.fromkeys(stored))
+        return {stored[name]: values for name, values in found.items()}
 
     def batches(self, frame: Sequence[str]) -> list[Batch]:
         """What the listener publishes for a frame of events, at once."""

@@ -1,8 +1,8 @@
 """A shard's owner without I/O: what it takes, flushes, and hands to the next one."""
 
 from tapewire.model.events import Gap
-from tapewire.model.feeds import candle_hash, quote_hash
-from tapewire.model.rows import Candle, QuoteRecord, decode_candle, decode_quote
+from tapewire.model.feeds import quote_hash
+from tapewire.model.rows import Candle, QuoteRecord, decode_quote
 from tapewire.providers.massive.protocol import decode
 from tapewire.services.analysis import Analysis
 from tapewire.services.shard_state import PROGRESS, ShardState, Totals, decode_totals
@@ -47,9 +47,9 @@ class Owner:
     def crash(self) -> None:
         """Somebody else continues from what was flushed."""
         self.state = self.new()
-        stored = self.store.private
-        first = {name: stored.get(name, {}) for name in self.state.first_hashes()}
-        further = {name: stored.get(name, {}) for name in self.state.further_hashes(first)}
+        stored = self.store.restored
+        first = {name: stored(name) for name in self.state.first_hashes()}
+        further = {name: stored(name) for name in self.state.further_hashes(first)}
         self.state.restore(self.positions, first | further)
 
     def restart(self) -> None:
@@ -60,8 +60,7 @@ class Owner:
         return decode_quote(self.store.rows[quote_hash(FRIDAY)][symbol])
 
     def candle(self, at: str, symbol: str = "AAPL") -> Candle:
-        name = candle_hash("US", symbol, "1m", FRIDAY)
-        return decode_candle(self.store.rows[name][str(ms(at))])
+        return self.store.candles(symbol, "1m", FRIDAY)[ms(at)]
 
     def stored_totals(self) -> Totals:
         return decode_totals(self.store.private[PROGRESS]["totals"])

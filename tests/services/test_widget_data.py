@@ -16,12 +16,12 @@ from tapewire.caches.memory import MemoryWidgetCache
 from tapewire.hub.session import Bounds
 from tapewire.model.changes import Changes
 from tapewire.model.events import Gap
-from tapewire.model.feeds import candle_hash
 from tapewire.model.messages import CloseCode
-from tapewire.model.rows import encode_row
 from tapewire.runtime.service import DependencyMissing, Report, State, UsageError
 from tapewire.services.widget_data import WidgetDataService, WidgetOptions
 from tapewire.services.widget_socket import SocketBounds
+from tests.analyzers.tape import ms
+from tests.caches.rows import candle_rows
 from tests.hub.stage import FRIDAY, candle
 from tests.services.widget_clients import Shard, closing_of, nobody, serving, viewer
 
@@ -82,19 +82,19 @@ async def test_rows_reach_a_client(service: WidgetDataService, shard: Shard) -> 
 async def test_candles_are_read_when_asked_for_and_followed(
     service: WidgetDataService, shard: Shard
 ) -> None:
-    name = candle_hash("US", "AIG", "1m", FRIDAY)
+    first_ms = ms("09:30")
 
     def of(minute: int, close: float) -> Changes:
-        packed = encode_row(candle(minute * 60_000, close))
-        return Changes(rows={name: {str(minute * 60_000): packed}})
+        one = candle(first_ms + minute * 60_000, close)
+        return Changes(rows=candle_rows("AIG", FRIDAY, [one]))
 
     await shard.flush("AIG", extra=of(0, 5.0))
     async with viewer(service.port) as client:
         await client.subscribe("candles:1m:AIG", "candles:1m:*")
         rows = client.feeds["candles:1m:AIG"].rows
-        assert {start: row["close"] for start, row in rows.items()} == {0: 5.0}
+        assert {start: row["close"] for start, row in rows.items()} == {first_ms: 5.0}
         await shard.flush("AIG", extra=of(1, 6.0))
-        await client.until(lambda: 60_000 in client.feeds["candles:1m:AIG"].rows)
+        await client.until(lambda: first_ms + 60_000 in client.feeds["candles:1m:AIG"].rows)
         await client.until(lambda: client.close_of("candles:1m:*", "AIG") == 6.0)
 
 

@@ -12,10 +12,10 @@ from tapewire.caches.cache import CacheUnavailable
 from tapewire.caches.interest import MemoryInterest
 from tapewire.caches.memory import MemoryWidgetCache
 from tapewire.caches.widget_cache import RedisWidgetCache
+from tapewire.model.candle_names import seconds_hash
 from tapewire.model.changes import Changes
 from tapewire.model.feeds import (
     AS_OF,
-    candle_hash,
     halt_hash,
     prints_hash,
     range_hash,
@@ -31,8 +31,10 @@ from tapewire.model.rows import (
     encode_row,
 )
 from tapewire.services.widget_data import WidgetDataService
+from tests.analyzers.tape import ms
+from tests.caches.rows import candle_rows
 from tests.hub.events import halt, sale
-from tests.hub.stage import FRIDAY, candle
+from tests.hub.stage import FRIDAY, candle, packed_seconds
 from tests.services.widget_clients import Shard, Viewer, serving, viewer
 
 
@@ -124,17 +126,26 @@ async def test_rankings_of_shards_are_merged_with_dense_ranks() -> None:
         assert values == [900.0, 800.0, 700.0]
 
 
+def candles_of(interval: str, close: float) -> dict[str, dict[str, bytes]]:
+    """A candle of AIG at 09:30, as a shard writes it."""
+    one = candle(ms("09:30"), close)
+    if interval != "1s":
+        return candle_rows("AIG", FRIDAY, [one], interval)
+    [(slot, packed)] = packed_seconds(one).items()
+    return {seconds_hash("US", int(slot)): {"AIG": packed}}
+
+
 @pytest.mark.parametrize("interval", ["1s", "5m", "1h", "1d"])
 async def test_candles_of_every_interval(interval: str) -> None:
     cache = MemoryWidgetCache()
     async with serving(cache) as service, viewer(service.port) as client:
         shard = Shard(cache)
-        name = candle_hash("US", "AIG", interval, FRIDAY)
-        await shard.flush(extra=Changes(rows={name: {"0": encode_row(candle(0, 1.0))}}))
-        feed = f"candles:{interval}:AIG"
+        await shard.flush(extra=Changes(rows=candles_of(interval, 1.0)))
+        feed, start_ms = f"candles:{interval}:AIG", ms("09:30")
         await client.subscribe(feed)
-        await shard.flush(extra=Changes(rows={name: {"0": encode_row(candle(0, 2.0))}}))
-        await client.until(lambda: client.feeds[feed].rows.get(0, {}).get("close") == 2.0)
+        await client.until(lambda: client.feeds[feed].rows.get(start_ms, {}).get("close") == 1.0)
+        await shard.flush(extra=Changes(rows=candles_of(interval, 2.0)))
+        await client.until(lambda: client.feeds[feed].rows.get(start_ms, {}).get("close") == 2.0)
 
 
 @pytest.mark.parametrize("direction", ["hod", "lod"])

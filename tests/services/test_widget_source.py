@@ -10,10 +10,11 @@ from tapewire.hub.feeds import parse_feed
 from tapewire.hub.market import Market
 from tapewire.hub.tables import Rows
 from tapewire.model.changes import Changes
-from tapewire.model.feeds import candle_hash
 from tapewire.model.messages import Key
-from tapewire.model.rows import QuoteRecord, encode_row
+from tapewire.model.rows import QuoteRecord
 from tapewire.services.widget_source import WidgetSource
+from tests.analyzers.tape import ms
+from tests.caches.rows import candle_rows
 from tests.hub.stage import FRIDAY, MONDAY, candle
 from tests.services.widget_clients import Shard
 
@@ -63,12 +64,11 @@ async def test_rows_are_complete_however_it_begins() -> None:
 async def test_candles_that_are_read_have_no_hole() -> None:
     cache = MemoryWidgetCache()
     shard = Shard(cache)
-    name = candle_hash("US", "AIG", "1m", FRIDAY)
+    first_ms = ms("09:30")
 
     def minute(number: int) -> Changes:
-        return Changes(
-            rows={name: {str(number * 60_000): encode_row(candle(number * 60_000, number + 1.0))}}
-        )
+        one = candle(first_ms + number * 60_000, number + 1.0)
+        return Changes(rows=candle_rows("AIG", FRIDAY, [one]))
 
     await shard.flush("AIG", extra=minute(0))
     async with feeding(cache) as (source, market):
@@ -82,16 +82,16 @@ async def test_candles_that_are_read_have_no_hole() -> None:
         await until(market, lambda: table.ready and len(table.rows(None)) == 150)
         place = table.fields.index("close")
         assert closes(table.rows(None), place) == {
-            number * 60_000: number + 1.0 for number in range(150)
+            first_ms + number * 60_000: number + 1.0 for number in range(150)
         }
 
 
 async def test_candles_of_all_kept_days_are_read() -> None:
     cache = MemoryWidgetCache()
     shard = Shard(cache)
-    for date, start_ms in ((FRIDAY, 0), (MONDAY, 60_000)):
-        name = candle_hash("US", "AIG", "1m", date)
-        rows = {name: {str(start_ms): encode_row(candle(start_ms, 1.0))}}
+    starts = [ms("09:30"), ms("09:31", MONDAY)]
+    for date, start_ms in zip((FRIDAY, MONDAY), starts, strict=True):
+        rows = candle_rows("AIG", date, [candle(start_ms, 1.0)])
         await shard.flush("AIG", extra=Changes(rows=rows))
     async with feeding(cache) as (source, market):
         await until(market, lambda: market.quotes.ready)
@@ -99,9 +99,9 @@ async def test_candles_of_all_kept_days_are_read() -> None:
         every = market.table(parse_feed("candles:1m:*"))
         source.want()
         await until(market, lambda: one.ready and every.ready)
-        assert list(one.rows(None)) == [0, 60_000]
+        assert list(one.rows(None)) == starts
         [row] = every.rows(None).values()
-        assert row[every.fields.index("start_ms")] == 60_000
+        assert row[every.fields.index("start_ms")] == starts[1]
 
 
 async def test_a_store_that_lost_everything_is_read_again_when_it_is_back() -> None:

@@ -6,7 +6,7 @@ create a row.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from tapewire.model.changes import Changes
 from tapewire.model.events import Event
@@ -15,6 +15,10 @@ from tapewire.model.streams import Stream
 
 Hashes = Mapping[str, Mapping[str, bytes]]
 """Hash name (without the shard's tag) -> field -> packed value."""
+
+
+ROWS: Final = "rows:"
+"""Begins the name of a hash of rows among those to restore from: rows that are state too."""
 
 
 class Analyzer(Protocol):

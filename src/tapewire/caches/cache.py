@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, Self
 
 from msgspec import Struct
 
-from tapewire.model.changes import BoardChange, Changes, Published
+from tapewire.model.changes import PRIVATE, BoardChange, Changes, Published
 from tapewire.model.events import Gap
 
 
@@ -101,17 +101,28 @@ Wanted = Mapping[str, Sequence[str] | None]
 def settled(changes: Changes) -> Changes:
     """Changes in which no field is both removed and written: what is written stays.
 
-    A follower may then apply removals and rows in either order.
+    A follower may then apply removals and rows in either order. Nothing is written to a hash
+    that the same flush drops.
     """
+    gone = frozenset(changes.dropped)
     removed = {
-        name: [field for field in gone if field not in changes.rows.get(name, ())]
-        for name, gone in changes.removed.items()
+        name: [field for field in fields if field not in changes.rows.get(name, ())]
+        for name, fields in changes.removed.items()
     }
     boards = {
-        name: BoardChange(board.put, [gone for gone in board.removed if gone not in board.put])
+        name: BoardChange(board.put, [one for one in board.removed if one not in board.put])
         for name, board in changes.boards.items()
     }
-    return Changes(changes.rows, removed, boards, changes.items, changes.gaps, changes.private)
+    return Changes(
+        {name: rows for name, rows in changes.rows.items() if name not in gone},
+        removed,
+        boards,
+        changes.items,
+        changes.gaps,
+        {name: rows for name, rows in changes.private.items() if PRIVATE + name not in gone},
+        changes.dropped,
+        changes.outdated,
+    )
 
 
 class WidgetCache(Protocol):

@@ -40,7 +40,8 @@ class Lives:
 
 
 def reduced(changes: Changes) -> Iterator[str]:
-    """Names of the hashes and boards from which a flush removes something."""
+    """Names of the hashes and boards from which a flush removes something, or everything."""
+    yield from changes.dropped
     yield from (name for name, gone in changes.removed.items() if gone)
     yield from (name for name, board in changes.boards.items() if board.removed)
 

@@ -23,7 +23,7 @@ from tapewire.caches.keys import WidgetDataCacheBounds as Bounds
 from tapewire.caches.keys import WidgetDataCacheKeys, WidgetDataCacheTTL
 from tapewire.caches.lives import touched
 from tapewire.caches.widget_cache import Outcome, judge, refuse_reserved
-from tapewire.model.changes import Changes, decode_published, encode_published
+from tapewire.model.changes import Changes, decode_published, encode_published, is_outdated
 from tapewire.model.events import Gap
 from tapewire.model.feeds import max_items
 
@@ -59,6 +59,11 @@ class MemoryShard(Struct):
         self.gaps.extend(changes.gaps)
         for name, items in changes.items.items():
             self._append(name, items)
+        outdated = changes.outdated
+        old = [name for name in self.hashes if is_outdated(name, outdated)] if outdated else []
+        for name in (*changes.dropped, *old):
+            self.expires_ms.pop(name, None)
+            self._forget(name)
 
     def _append(self, name: str, items: Iterable[bytes]) -> None:
         kept = self.items.setdefault(name, deque(maxlen=max_items(name)))

@@ -4,17 +4,19 @@ What the CLI prints and the widget service shows comes from here; the same data 
 number of shards reads the same.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from tapewire.caches.boards import Line, merge_boards
-from tapewire.caches.cache import WidgetCache
+from tapewire.caches.candles import CandleReader, Places
 from tapewire.caches.records import RecordReader, feed_name
 from tapewire.caches.trade_reader import TradeReader
+from tapewire.model.candle_names import CandleHash
 from tapewire.model.events import Gap
 from tapewire.model.feeds import (
     BOARD_SIZE,
@@ -22,13 +24,15 @@ from tapewire.model.feeds import (
     Kind,
     all_feeds,
     board_set,
-    candle_hash,
     quote_hash,
 )
-from tapewire.model.rows import Candle, CandleView, QuoteRecord, decode_candle, decode_quote
+from tapewire.model.rows import CandleView, QuoteRecord, decode_quote
 
 HASHES_AT_ONCE: Final = 200
 """Candle hashes per round trip while dumping: bounds memory (a day's minutes are 60 KB)."""
+
+EXCHANGE: Final = "US"
+_SECONDS_FEEDS: Final = "candles:1s:"
 
 Row = dict[str, Any]
 
@@ -42,31 +46,11 @@ class Ranked(Struct):
     quote: QuoteRecord | None
 
 
-class CandleHash(NamedTuple):
-    """The parts of a candle hash's name; a symbol may hold colons (``O:SPY261218C00600000``)."""
-
-    feed: str
-    exchange: str
-    date: str
-    symbol: str
-    interval: str
-
-    @classmethod
-    def parse(cls, name: str) -> "CandleHash":
-        """Read ``candles:US:AIG:1m:2026-11-20``."""
-        _, exchange, rest = name.split(":", 2)
-        symbol, interval, date = rest.rsplit(":", 2)
-        return cls(f"candles:{interval}:{symbol}", exchange, date, symbol, interval)
-
-
-class WidgetReader:
-    """Read rows by what they are.
+class WidgetReader(CandleReader):
+    """Read rows by what they are; candles as ``CandleReader`` does.
 
     Every method raises CacheUnavailable when the cache does not answer.
     """
-
-    def __init__(self, cache: WidgetCache) -> None:
-        self._cache = cache
 
     async def shards(self) -> list[str]:
         """Names of the shards, sorted."""
@@ -126,36 +110,6 @@ class WidgetReader:
                 found.update((symbol, decode_quote(row)) for symbol, row in packed.items())
         return found
 
-    async def candles(
-        self,
-        exchange: str,
-        symbol: str,
-        interval: str,
-        date: str,
-        from_ms: int | None = None,
-        to_ms: int | None = None,
-    ) -> list[Candle]:
-        """Candles of a trading date, oldest first.
-
-        They start at ``from_ms`` or later and before ``to_ms``.
-        """
-        name = candle_hash(exchange, symbol, interval, date)
-        found: dict[int, Candle] = {}
-        for shard in await self.shards():
-            rows = await self._cache.fetch(shard, {name: None})
-            found.update((int(start), decode_candle(row)) for start, row in rows[name].items())
-        first, last = from_ms or 0, to_ms if to_ms is not None else float("inf")
-        return [found[start] for start in sorted(found) if first <= start < last]
-
-    async def candle_dates(
-        self, symbol: str, *, exchange: str = "US", interval: str = "1m"
-    ) -> list[str]:
-        """Trading dates with candles of a symbol, oldest first."""
-        feed = f"candles:{interval}:{symbol}"
-        names = [name for found in (await self._names("candles")).values() for name in found]
-        hashes = map(CandleHash.parse, names)
-        return sorted({h.date for h in hashes if (h.feed, h.exchange) == (feed, exchange)})
-
     async def dump(self, feeds: Sequence[str] = ()) -> AsyncIterator[Row]:
         """Final rows of state feeds and items of event feeds, in one canonical order.
 
@@ -197,12 +151,23 @@ class WidgetReader:
                         yield {"feed": name, **asdict(item)}
 
     async def _dump_candles(self, selection: "Selection") -> AsyncIterator[Row]:
-        places: dict[CandleHash, list[tuple[str, str]]] = {}
-        for shard, names in (await self._names("candles")).items():
-            for name in names:
-                if selection.has((parsed := CandleHash.parse(name)).feed):
-                    places.setdefault(parsed, []).append((shard, name))
-        for some in chunks(sorted(places), HASHES_AT_ONCE):
+        places = await self.candle_places()
+        wanted = sorted(place for place in places if selection.has(place.feed))
+        before = [place for place in wanted if place.feed < _SECONDS_FEEDS]
+        async for row in self._rows_at(before, places):
+            yield row
+        if selection.may_have(_SECONDS_FEEDS):
+            found = await self._seconds(EXCHANGE, None)
+            for symbol in sorted(found):
+                name = CandleHash.of(EXCHANGE, symbol, "1s")
+                if selection.has(name.feed):
+                    for row in candle_rows(name, [found[symbol]]):
+                        yield row
+        async for row in self._rows_at(wanted[len(before) :], places):
+            yield row
+
+    async def _rows_at(self, wanted: Sequence[CandleHash], places: Places) -> AsyncIterator[Row]:
+        for some in chunks(wanted, HASHES_AT_ONCE):
             rows = await self._candle_rows([place for parsed in some for place in places[parsed]])
             for parsed in some:
                 for row in candle_rows(parsed, [rows[place] for place in places[parsed]]):
@@ -246,13 +211,19 @@ class Selection:
             feed == wanted or fnmatchcase(feed, wanted) for wanted in self._feeds
         )
 
+    def may_have(self, prefix: str) -> bool:
+        """Whether a feed that begins so may be wanted."""
+        literal = [re.split(r"[*?[]", wanted)[0] for wanted in self._feeds]
+        return not literal or any(
+            one.startswith(prefix) or prefix.startswith(one) for one in literal
+        )
+
 
 def candle_rows(parsed: CandleHash, hashes: Iterable[Mapping[str, bytes]]) -> Iterator[Row]:
-    """The rows of one candle hash, wherever its parts lie, by start."""
-    packed = {int(start): row for rows in hashes for start, row in rows.items()}
-    for start in sorted(packed):
-        candle = decode_candle(packed[start])
-        view = CandleView.of(candle, parsed.symbol, parsed.exchange, parsed.interval)
+    """The rows of some candles, wherever their parts lie, by start."""
+    candles = {candle.start_ms: candle for rows in hashes for candle in parsed.candles(rows)}
+    for start in sorted(candles):
+        view = CandleView.of(candles[start], parsed.symbol, parsed.exchange, parsed.interval)
         yield {"feed": parsed.feed, **asdict(view)}
 
 

@@ -127,6 +127,8 @@ class RedisWidgetCache:
             Bounds.CHANGES,
             Bounds.GAPS,
             _encode({name: max_items(name) for name in changes.items}),
+            _encode(changes.dropped),
+            _encode(changes.outdated),
         )
 
     async def fetch(self, shard: str, hashes: Wanted) -> dict[str, dict[str, bytes]]:

@@ -8,10 +8,11 @@ from msgspec import Struct
 
 from tapewire.caches.widget_cache import RedisWidgetCache
 from tapewire.cli.output import Column, Form, Printer, Style, count
+from tapewire.model.candle_names import CandleHash, is_candles
+from tapewire.model.changes import PRIVATE
 from tapewire.model.events import Gap
 from tapewire.model.positions import Positions
 from tapewire.model.streams import Shard
-from tapewire.services.shard_owner import PRIVATE
 from tapewire.services.shard_state import PROGRESS, Totals, decode_totals
 
 
@@ -95,8 +96,9 @@ def _gap_row(gap: Gap) -> dict[str, Any]:
 async def _count_candles(cache: RedisWidgetCache, shards: Sequence[Shard]) -> int:
     total = 0
     for shard in shards:
-        names = [name for name in await cache.names(shard.name) if name.startswith("candles:")]
-        rows = await cache.fetch(shard.name, dict.fromkeys(names))
+        names = filter(is_candles, await cache.names(shard.name))
+        minutes = [name for name in names if CandleHash.parse(name).interval == "1m"]
+        rows = await cache.fetch(shard.name, dict.fromkeys(minutes))
         total += sum(len(candles) for candles in rows.values())
     return total
 
@@ -118,8 +120,9 @@ def print_result(printer: Printer, result: ReplayResult) -> None:
 def _sentences(result: ReplayResult) -> list[str]:
     lost = sum(result.dropped.values())
     rate = count(round(result.events_per_second))
+    candles = f"{count(result.candles)} 1-minute candles"
     words = [
-        f"{count(result.candles)} candles, {result.seconds:,.1f} s, {rate} events a second",
+        f"{candles}, {result.seconds:,.1f} s, {rate} events a second",
         f"lost: {count(lost)} events in {len(result.gaps)} gaps" if result.gaps else "lost: none",
     ]
     if result.skipped:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tapewire.caches.embedded import EmbeddedServer
-from tapewire.caches.reader import CandleHash, WidgetReader
+from tapewire.caches.reader import WidgetReader
 from tapewire.caches.registry import RedisRegistry
 from tapewire.caches.widget_cache import RedisWidgetCache
 from tapewire.cli.servers import reaching
@@ -57,9 +57,3 @@ async def reports(settings: Settings) -> list[Report]:
             return await registry.reports()
         finally:
             await registry.close()
-
-
-async def candle_hashes(cache: RedisWidgetCache) -> list[CandleHash]:
-    """Every candle hash that there is, sorted."""
-    names = [name for shard in await cache.shards() for name in await cache.names(shard)]
-    return sorted({CandleHash.parse(name) for name in names if name.startswith("candles:")})

@@ -6,12 +6,12 @@ from typing import Any, Final
 from msgspec.structs import astuple
 
 from tapewire.caches.cache import Place
-from tapewire.caches.reader import CandleHash
-from tapewire.hub.feeds import ANY, INTERVALS
+from tapewire.hub.feeds import ANY
 from tapewire.hub.loading import OnDemand
 from tapewire.hub.tables import ChangeLog, Row, Rows
+from tapewire.model.candle_names import INTERVALS, SECONDS_KEPT_MS, CandleHash
 from tapewire.model.messages import Key
-from tapewire.model.rows import CandleView, decode_candle
+from tapewire.model.rows import CandleView
 
 _START: Final = CandleView.__struct_fields__.index("start_ms")
 
@@ -36,7 +36,7 @@ class CandleTable(OnDemand[Mapping[str, bytes]]):
 
     Of a wildcard for symbols each symbol's newest candle is a
     row; of one for intervals each interval's; of both each symbol's, of the shortest interval
-    among those that start last.
+    among those that start last. One-second candles of a symbol go when they are 15 minutes old.
     """
 
     fields = CandleView.__struct_fields__
@@ -61,10 +61,10 @@ class CandleTable(OnDemand[Mapping[str, bytes]]):
         """Take in candles that a flush wrote."""
         parsed = CandleHash.parse(name)
         self.version += 1
-        self._log.add(self.version, {self._keep(parsed, packed) for packed in value.values()})
+        self._log.add(self.version, self._keep(parsed, value))
 
     def load(
-        self, places: Mapping[str, Place], found: Iterable[tuple[CandleHash, Iterable[bytes]]]
+        self, places: Mapping[str, Place], found: Iterable[tuple[CandleHash, Mapping[str, bytes]]]
     ) -> None:
         """Take in what was read, and each shard's place when it was read.
 
@@ -75,23 +75,33 @@ class CandleTable(OnDemand[Mapping[str, bytes]]):
         self._rows = {}
         self._log.clear()
         for name, rows in found:
-            for packed in rows:
-                self._keep(name, packed)
+            self._keep(name, rows)
         self.follow(places)
         self.version += 1
         self.generation += 1
 
-    def _keep(self, name: CandleHash, packed: bytes) -> Key:
-        candle = decode_candle(packed)
-        key: Key = candle.start_ms
-        if self.is_newest_only:
-            key = name.symbol if self.symbol == ANY else name.interval
+    def _keep(self, name: CandleHash, rows: Mapping[str, bytes]) -> set[Key]:
+        """Take in packed candles; the keys of rows that changed."""
+        touched: set[Key] = set()
+        for candle in name.candles(rows):
+            row = astuple(CandleView.of(candle, name.symbol, name.exchange, name.interval))
+            key: Key = candle.start_ms
+            if self.is_newest_only:
+                key = name.symbol if self.symbol == ANY else name.interval
             known = self._rows.get(key)
-            if known is not None and _age(known) > (candle.start_ms, -_PLACE[name.interval]):
-                return key
-        view = CandleView.of(candle, name.symbol, name.exchange, name.interval)
-        self._rows[key] = astuple(view)
-        return key
+            if known != row and (known is None or _age(known) <= _age(row)):
+                self._rows[key] = row
+                touched.add(key)
+        if self.interval == "1s" and not self.is_newest_only:
+            touched |= self._forget_seconds()
+        return touched
+
+    def _forget_seconds(self) -> set[Key]:
+        oldest = max(map(int, self._rows), default=0) - SECONDS_KEPT_MS
+        old = {start for start in self._rows if int(start) < oldest}
+        for start in old:
+            del self._rows[start]
+        return old
 
     def row(self, key: Key) -> Row | None:
         """One candle."""

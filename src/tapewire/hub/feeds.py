@@ -12,13 +12,11 @@ from typing import Final
 from msgspec import Struct
 
 from tapewire.market.symbols import is_valid_symbol
+from tapewire.model.candle_names import INTERVALS
 from tapewire.model.feeds import BOARDS, METRICS, OWN_FEEDS, WINDOWS_S, Feed, Kind, all_feeds
 from tapewire.model.streams import Stream
 
 ANY: Final = "*"
-INTERVALS: Final = ("1s", "1m", "5m", "15m", "1h", "1d")
-"""Candle intervals that are published, the shortest first; ``*`` stands for all of them."""
-
 RANKED: Final = frozenset({"top_trades", "largest_prints"})
 """Families of which each shard keeps whole lists."""
 

@@ -10,12 +10,12 @@ from functools import partial
 from typing import Final
 
 from tapewire.caches.cache import Followed, Items, Place
-from tapewire.caches.reader import CandleHash
 from tapewire.hub.candles import CandleTable
 from tapewire.hub.events import EventLog
 from tapewire.hub.feeds import ANY, Target
 from tapewire.hub.rankings import RANKED_TABLES, RankingStore
 from tapewire.hub.tables import BoardTable, OneRecord, RecordTable, Row, StatusTable, Table
+from tapewire.model.candle_names import CandleHash, SecondsHash, is_candles, is_seconds
 from tapewire.model.events import Gap
 from tapewire.model.feeds import BOARDS, Kind, all_feeds
 from tapewire.model.messages import Loss
@@ -25,7 +25,7 @@ SHOWN_LOSSES: Final = 20
 """Losses that a ``status`` lists, the newest (drop_oldest)."""
 
 
-CandlesFound = Sequence[tuple[CandleHash, Iterable[bytes]]]
+CandlesFound = Sequence[tuple[CandleHash, Mapping[str, bytes]]]
 ItemsFound = Mapping[str, Items]
 
 
@@ -111,7 +111,7 @@ class Market:
             family, _, date = name.partition(":")
             if family in self.kept:
                 self.kept[family].put(entry.shard, date, rows)
-            elif family == "candles" and self.candles:
+            elif self.candles:
                 self._put_candles(entry, name, rows)
         for name, gone in changes.removed.items():
             family, _, date = name.partition(":")
@@ -127,12 +127,18 @@ class Market:
             self._lose(changes.gaps)
 
     def _put_candles(self, entry: Followed, name: str, rows: Mapping[str, bytes]) -> None:
-        parsed = CandleHash.parse(name)
-        for interval in (parsed.interval, ANY):
-            for symbol in (parsed.symbol, ANY):
+        if is_candles(name):
+            self._put_some(entry, CandleHash.parse(name), rows)
+        elif is_seconds(name) and any(key[0] in ("1s", ANY) for key in self.candles):
+            for one, packed in SecondsHash.parse(name).split(rows):
+                self._put_some(entry, one, packed)
+
+    def _put_some(self, entry: Followed, one: CandleHash, rows: Mapping[str, bytes]) -> None:
+        for interval in (one.interval, ANY):
+            for symbol in (one.symbol, ANY):
                 table = self.candles.get((interval, symbol))
                 if table is not None:
-                    table.put(entry.shard, entry.place, name, rows)
+                    table.put(entry.shard, entry.place, one.name, rows)
 
     def _put_items(self, entry: Followed) -> None:
         for name, items in entry.changes.items.items():

@@ -6,13 +6,28 @@ of a name before its first colon is its family; the feed table (``model/feeds.py
 each family's TTL and who may read it.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
 from tapewire.model.events import Gap
+
+PRIVATE = "private:"
+"""What the names of private hashes begin with where they stand beside others."""
+
+_TOKEN = re.compile(r"[^:]+:(?:.*:)?([^:.]+)(?:\.\d+)?")
+
+
+def is_outdated(name: str, first_kept: Mapping[str, str]) -> bool:
+    """Whether a hash's date or time, the end of its name, is before its family's first kept.
+
+    Of ``candles:US:AIG:1m:2026-11-20.3`` that is ``2026-11-20``: a block's number counts not.
+    """
+    first, found = first_kept.get(name.partition(":")[0]), _TOKEN.fullmatch(name)
+    return first is not None and found is not None and found[1] < first
 
 
 class BoardChange(Struct, array_like=True):
@@ -38,6 +53,10 @@ class Changes(Struct, array_like=True):
 
     ``rows`` and ``private``: hash -> field -> packed value; both are written, only
     ``rows`` are published. ``items``: event feed -> packed items, oldest first.
+
+    What event time has left behind is forgotten and not published: ``dropped`` are names of
+    hashes (private ones with ``private:``) that end after everything else is written;
+    ``outdated`` says of families which date or time (the end of a hash's name) is the first kept.
     """
 
     rows: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -46,6 +65,8 @@ class Changes(Struct, array_like=True):
     items: dict[str, list[bytes]] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
     private: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)
+    outdated: dict[str, str] = field(default_factory=dict)
 
     def merge(self, later: "Changes") -> None:
         """Put ``later`` on top of this one, in place: one flush that does what both would."""
@@ -60,10 +81,16 @@ class Changes(Struct, array_like=True):
         for name, items in later.items.items():
             self.items.setdefault(name, []).extend(items)
         self.gaps.extend(later.gaps)
+        self.outdated.update(later.outdated)
+        for name in later.dropped:
+            self.rows.pop(name, None)
+            self.private.pop(name.removeprefix(PRIVATE), None)
+            self.dropped.append(name)
 
     def __bool__(self) -> bool:
         """False when a flush would write nothing but the place."""
-        return any((self.rows, self.removed, self.boards, self.items, self.gaps, self.private))
+        written = (self.rows, self.removed, self.boards, self.items, self.gaps, self.private)
+        return any(written) or bool(self.dropped or self.outdated)
 
 
 class Published(Struct, array_like=True):

@@ -86,15 +86,14 @@ OWN_FEEDS: tuple[Feed, ...] = (Feed("system:status", Kind.STATE, "id", "status",
 PRIVATE_TTL_S = 4 * DAY_S
 """Private state lives as long as the rows that it continues."""
 
-MINUTES_TTL_S = 7_200
-"""Except the exact sums of minutes, which can change for a quarter of an hour."""
+WINDOWS_TTL_S = 7_200
+"""Except windows, which can change for a quarter of an hour."""
 
 CURVES_TTL_S = 45 * DAY_S
 """And volume curves: 20 sessions are looked for in so many days."""
 
 _PRIVATE_TTLS_S = {
-    "minutes": MINUTES_TTL_S,
-    "windows": MINUTES_TTL_S,
+    "windows": WINDOWS_TTL_S,
     "volume_curves": CURVES_TTL_S,
 }
 _BY_FAMILY = {feed.family: feed for feed in FEEDS}
@@ -151,11 +150,6 @@ def best_quote_hash(date: str) -> str:
 def quote_hash(date: str) -> str:
     """Hash of all quote records of a shard on a trading date; field = symbol."""
     return f"quote:{date}"
-
-
-def candle_hash(exchange: str, symbol: str, interval: str, date: str) -> str:
-    """Hash of one symbol's candles of one interval on a trading date; field = start_ms."""
-    return f"candles:{exchange}:{symbol}:{interval}:{date}"
 
 
 def board_set(board: str, date: str) -> str:

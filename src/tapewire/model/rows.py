@@ -65,8 +65,8 @@ class QuoteRecord(Struct, array_like=True, gc=False):
     spread_pct: float | None = None
 
 
-class Candle(Struct, array_like=True, gc=False):
-    """One candle as stored.
+class Candle(Struct, gc=False):
+    """One candle; the store keeps it packed (``model/packed_candles.py``).
 
     ``closed`` when event time passed its end by the grace; ``revision`` counts amendments
     after that; ``gap`` when events are missing from it.
@@ -319,7 +319,6 @@ class RawEvent(Struct, array_like=True, gc=False):
 
 encode_row = msgspec.msgpack.Encoder().encode
 decode_quote = msgspec.msgpack.Decoder(QuoteRecord).decode
-decode_candle = msgspec.msgpack.Decoder(Candle).decode
 decode_top_trades = msgspec.msgpack.Decoder(list[TopTrade]).decode
 decode_prints = msgspec.msgpack.Decoder(list[LargestPrint]).decode
 decode_sale = msgspec.msgpack.Decoder(Sale).decode

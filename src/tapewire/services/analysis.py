@@ -13,13 +13,14 @@ from msgspec import Struct, field, structs
 from tapewire.analyzers.aggregates import AggregateFold
 from tapewire.analyzers.bars import SECOND_MS
 from tapewire.analyzers.best_quotes import BestQuotes
-from tapewire.analyzers.candles import GRACE_MS, MINUTE_MS, AtomicOhlcEngine
+from tapewire.analyzers.candles import GRACE_MS, AtomicOhlcEngine
 from tapewire.analyzers.leaderboard import BoardFilter, LeaderboardAnalyzer
 from tapewire.analyzers.part import Part
 from tapewire.analyzers.quotes import QuoteRecords
 from tapewire.analyzers.trades import TradeFold
 from tapewire.market.conditions import ConditionTable
 from tapewire.market.sessions import SessionCalendar
+from tapewire.model.candle_names import MINUTE_MS
 from tapewire.model.streams import Shard, Stream
 from tapewire.services.plugins import CORE, DEFAULT, Chosen, choose, core_of, is_part
 from tapewire.services.shard_state import TimedAnalyzer

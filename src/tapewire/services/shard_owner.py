@@ -12,8 +12,9 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from tapewire.analyzers.analyzer import ROWS
 from tapewire.caches.cache import CacheUnavailable, Place, StoreLostWrites, WidgetCache
-from tapewire.model.changes import Changes
+from tapewire.model.changes import PRIVATE, Changes
 from tapewire.model.rows import Reference
 from tapewire.queues.queue import Consumer, Delivery
 from tapewire.services.shard_state import ShardState
@@ -22,8 +23,6 @@ _log = logging.getLogger(__name__)
 
 RETRY_S: Final = 0.2
 """Wait before a refused attachment or an unavailable cache is tried again."""
-
-PRIVATE: Final = "private:"
 
 
 class References(Protocol):
@@ -128,9 +127,9 @@ class ShardOwner:
         self.place = claim.place
 
     async def _fetch(self, names: Sequence[str]) -> dict[str, dict[str, bytes]]:
-        hashes = {PRIVATE + name: None for name in names}
-        found = await self._cache.fetch(self.state.shard.name, hashes)
-        return {name.removeprefix(PRIVATE): values for name, values in found.items()}
+        stored = {stored_name(name): name for name in names}
+        found = await self._cache.fetch(self.state.shard.name, dict.fromkeys(stored))
+        return {stored[name]: values for name, values in found.items()}
 
     async def _fold(self, deliveries: Sequence[Delivery]) -> None:
         while True:
@@ -214,3 +213,8 @@ class ShardOwner:
         self.cache_failures += 1
         await self._make_room()
         await asyncio.sleep(RETRY_S)
+
+
+def stored_name(name: str) -> str:
+    """Where a hash lies that an analyzer restores from: with the private ones or the rows."""
+    return name.removeprefix(ROWS) if name.startswith(ROWS) else PRIVATE + name

@@ -7,7 +7,7 @@ following goes on where it was; one that lost writes is read anew.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -20,14 +20,23 @@ from tapewire.caches.cache import (
     StoreLostWrites,
     WidgetCache,
 )
+from tapewire.caches.candles import by_symbol
 from tapewire.caches.following import START
-from tapewire.caches.reader import CandleHash
 from tapewire.hub.candles import CandleTable
 from tapewire.hub.events import EventLog
-from tapewire.hub.feeds import ANY, INTERVALS
+from tapewire.hub.feeds import ANY
 from tapewire.hub.market import SHOWN_LOSSES, CandlesFound, ItemsFound, Market
+from tapewire.model.candle_names import (
+    INTERVALS,
+    SECONDS_KEPT_MS,
+    CandleHash,
+    SecondsHash,
+    is_candles,
+    is_seconds,
+    seconds_hash,
+)
 from tapewire.model.changes import BoardChange, Published
-from tapewire.model.feeds import BOARDS, candle_hash
+from tapewire.model.feeds import BOARDS
 from tapewire.runtime.logging import get_logger
 
 log = get_logger(__name__)
@@ -43,6 +52,9 @@ PATIENCE_S: Final = 3.0
 
 HASHES_AT_ONCE: Final = 20
 """Candle hashes in one answer, so that reading a whole market never holds the loop long."""
+
+MOST_SLOTS: Final = 200
+"""Ten-second slots remembered before those are forgotten that are no longer shown."""
 
 EXCHANGE: Final = "US"
 
@@ -64,6 +76,7 @@ class WidgetSource:
         self._monotonic_s = monotonic_s
         self._places: dict[str, Place] = {}
         self._dates: set[str] = set()
+        self._slots: set[int] = set()
         self._generation = 0
         self._wanted = asyncio.Event()
         self._missing: set[str] = set()
@@ -184,7 +197,18 @@ class WidgetSource:
         self._market.take(entries)
         for entry in entries:
             self._places[entry.shard] = entry.place
-            self._dates.update(map(_date, filter(_is_dated, entry.changes.rows)))
+            self._note(entry.changes.rows)
+
+    def _note(self, names: Iterable[str]) -> None:
+        """Remember dates and ten-second slots of which there is something to read."""
+        for name in names:
+            if is_seconds(name):
+                self._slots.add(SecondsHash.parse(name).slot_ms)
+            elif _is_dated(name):
+                self._dates.add(_date(name))
+        if len(self._slots) > MOST_SLOTS:
+            oldest = max(self._slots) - SECONDS_KEPT_MS
+            self._slots = {slot for slot in self._slots if slot >= oldest}
 
     async def _read(self, shard: str) -> Followed:
         """A shard's rows, boards and gaps as if one flush had brought them all."""
@@ -195,10 +219,10 @@ class WidgetSource:
             boards = [name for name in names if _family(name) in BOARDS]
             snapshot = await self._cache.snapshot(shard, hashes, boards)
             listed = await self._cache.names(shard)
-            if listed == names:
+            if not any(map(self._is_read_first, {*listed} ^ {*names})):
                 break
         gaps = (await self._cache.gaps(shard))[-SHOWN_LOSSES:]
-        self._dates.update(_date(name) for name in listed if _is_dated(name))
+        self._note(listed)
         changes = Published(
             snapshot.rows,
             {},
@@ -207,6 +231,9 @@ class WidgetSource:
             gaps,
         )
         return Followed(shard, snapshot.place or START, changes)
+
+    def _is_read_first(self, name: str) -> bool:
+        return _family(name) in self._market.kept or _family(name) in BOARDS
 
     async def _load_forever(self) -> None:
         while True:
@@ -245,43 +272,62 @@ class WidgetSource:
 
     async def _load_candles(self, table: CandleTable) -> tuple[dict[str, Place], CandlesFound]:
         places: dict[str, Place] = {}
-        found: list[tuple[CandleHash, Iterable[bytes]]] = []
+        found: list[tuple[CandleHash, Mapping[str, bytes]]] = []
         for shard in list(self._places):
             place = await self._load_shard(table, shard, found)
             places[shard] = place or START
         return places, found
 
     async def _load_shard(
-        self, table: CandleTable, shard: str, found: list[tuple[CandleHash, Iterable[bytes]]]
+        self, table: CandleTable, shard: str, found: list[tuple[CandleHash, Mapping[str, bytes]]]
     ) -> Place | None:
         """Read a table's hashes; the place is the one before the first of them was read."""
         first: Place | None = None
-        names = await self._candle_names(table, shard)
-        for at in range(0, max(len(names), 1), HASHES_AT_ONCE):
-            part = dict.fromkeys(names[at : at + HASHES_AT_ONCE])
+        wanted = list((await self._candle_hashes(table, shard)).items())
+        seconds: list[tuple[int, Mapping[str, bytes]]] = []
+        for at in range(0, max(len(wanted), 1), HASHES_AT_ONCE):
+            part = dict(wanted[at : at + HASHES_AT_ONCE])
             snapshot = await self._cache.snapshot(shard, part)
             first = snapshot.place if at == 0 else first
             for name, rows in snapshot.rows.items():
-                if rows:
+                if is_seconds(name):
+                    seconds.append((SecondsHash.parse(name).slot_ms, rows))
+                elif rows:
                     found.append((CandleHash.parse(name), _chosen(table, rows)))
+        for symbol, slots in by_symbol(seconds).items():
+            found.append((CandleHash.of(EXCHANGE, symbol, "1s"), _chosen(table, slots)))
         return first
 
-    async def _candle_names(self, table: CandleTable, shard: str) -> list[str]:
-        """Names of the hashes: of every kept day for a symbol, of the last one for all."""
+    async def _candle_hashes(
+        self, table: CandleTable, shard: str
+    ) -> dict[str, Sequence[str] | None]:
+        """Hashes and fields: of every kept day for a symbol, of the last one for all."""
         intervals = INTERVALS if table.interval == ANY else (table.interval,)
-        if table.symbol != ANY:
-            return [
-                candle_hash(EXCHANGE, table.symbol, interval, date)
-                for interval in intervals
-                for date in sorted(self._dates)
-            ]
-        names = [name for name in await self._cache.names(shard) if _family(name) == "candles"]
-        newest = max((name.rpartition(":")[2] for name in names), default="")
-        return [
-            name
-            for name in names
-            if name.endswith(newest) and CandleHash.parse(name).interval in intervals
-        ]
+        symbols = None if table.symbol == ANY else [table.symbol]
+        wanted: dict[str, Sequence[str] | None] = {}
+        if "1s" in intervals:
+            slots = sorted(self._slots)
+            wanted.update((seconds_hash(EXCHANGE, slot), symbols) for slot in slots)
+        longer = [interval for interval in intervals if interval != "1s"]
+        if symbols is not None:
+            for date in sorted(self._dates):
+                for interval in longer:
+                    names = CandleHash.of(EXCHANGE, table.symbol, interval, date).hashes()
+                    wanted.update(dict.fromkeys(names))
+        elif longer:
+            wanted.update(dict.fromkeys(_newest(await self._cache.names(shard), longer)))
+        return wanted
+
+
+def _newest(names: Iterable[str], intervals: Collection[str]) -> list[str]:
+    """Each symbol's hash with the newest candles of these intervals, of the last date."""
+    newest: dict[CandleHash, tuple[int, str]] = {}
+    for name in filter(is_candles, names):
+        place, block = CandleHash.parse(name), int(name.rpartition(":")[2].partition(".")[2] or 0)
+        if place.interval in intervals and (block, name) > newest.get(place, (-1, "")):
+            newest[place] = block, name
+    last = max((place.date for place in newest), default="")
+    return [name for place, (_, name) in newest.items() if place.date == last]
 
 
 def _family(name: str) -> str:
@@ -289,7 +335,7 @@ def _family(name: str) -> str:
 
 
 def _date(name: str) -> str:
-    return name.rpartition(":")[2]
+    return name.rpartition(":")[2].partition(".")[0]
 
 
 def _is_dated(name: str) -> bool:
@@ -297,8 +343,9 @@ def _is_dated(name: str) -> bool:
     return _family(name) in ("quote", "candles")
 
 
-def _chosen(table: CandleTable, rows: Mapping[str, bytes]) -> list[bytes]:
-    """All candles; where each row is the newest one, that one."""
+def _chosen(table: CandleTable, rows: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """All candles; where each row is the newest one, that one (of seconds, the last few)."""
     if not table.is_newest_only:
-        return list(rows.values())
-    return [rows[max(rows, key=int)]]
+        return rows
+    newest = max(rows, key=int)
+    return {newest: rows[newest]}

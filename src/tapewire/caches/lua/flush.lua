@@ -5,7 +5,9 @@
 --       5 private hashes, 6 positions (both MessagePack maps),
 --       7 names and TTLs in seconds to set (MessagePack map), 8 unix time in ms,
 --       9 stream length, 10 gaps kept,
---       11 items kept of each event feed of this flush (MessagePack map)
+--       11 items kept of each event feed of this flush (MessagePack map),
+--       12 names of hashes to drop (MessagePack array),
+--       13 families and the first date or time, the end of a name, to keep (MessagePack map)
 -- Returns {outcome, place found}; outcomes: 0 written, 1 already written (the answer was
 -- lost), 2 fenced by a newer owner, 3 the store lost writes.
 -- Everything is compared before anything is written, since Lua does not roll back; the
@@ -160,6 +162,30 @@ local function set_lives(lives)
   if lives.names then call('EXPIRE', KEYS[5], lives.names) end
 end
 
+local function drop(names)
+  local keys = {}
+  for i = 1, #names do keys[i] = prefix .. names[i] end
+  for first = 1, #names, CHUNK do
+    call('UNLINK', unpack(keys, first, math.min(first + CHUNK - 1, #keys)))
+  end
+  in_chunks('ZREM', KEYS[5], names, #names)
+end
+
+-- A name ends in its date or time, or in that and the number of a block.
+local function outdated(first_kept)
+  if not next(first_kept) then return {} end
+  local names, n = {}, 0
+  for _, name in ipairs(call('ZRANGE', KEYS[5], 0, -1)) do
+    local first = first_kept[string.match(name, '^[^:]+')]
+    local found = first and string.match(name, ':([^:.]+)%.?%d*$')
+    if found and found < first then
+      n = n + 1
+      names[n] = name
+    end
+  end
+  return names
+end
+
 call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[9], following, 'changes', ARGV[4])
 call('SET', KEYS[1], following, 'KEEPTTL')
 
@@ -177,4 +203,6 @@ put_hashes(prefix .. 'private:', 1)
 blob = ARGV[6]
 put_fields(KEYS[3], 1)
 set_lives(cmsgpack.unpack(ARGV[7]))
+drop(cmsgpack.unpack(ARGV[12]))
+drop(outdated(cmsgpack.unpack(ARGV[13])))
 return {WRITTEN, following}
