@@ -27,7 +27,9 @@ QUOTE: Final = (
     "average_size", "avg_volume", "prev_day_close", "prev_day_open", "prev_day_high",
     "prev_day_low", "prev_day_volume", "prev_day_vwap", "change", "pct_change",
     "change_since_open", "pct_change_since_open", "start_timestamp", "end_timestamp",
-    "session", "day_high", "day_low", "base_note", "gap",
+    "session", "day_high", "day_low", "base_note", "gap", "relative_volume_tod",
+    "pct_change_1m", "pct_change_5m", "pct_change_15m", "volume_1m", "volume_5m", "halted",
+    "news_at", "bid", "ask", "bid_size", "ask_size", "spread_pct",
 )  # fmt: skip
 BOARDS: Final = {
     "top_volume": "accumulated_volume",
