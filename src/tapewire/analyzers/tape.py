@@ -1,7 +1,6 @@
 """Time and sales: single trades of the symbols that somebody watches or that trade most."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 from msgspec import msgpack
 
@@ -13,11 +12,9 @@ from tapewire.model.rows import Sale, encode_row
 class TimeAndSales:
     """Writes down the trades of chosen and of watched symbols, in order of arrival.
 
-    ``size`` symbols are chosen, the most active of the last ``WINDOW_S`` seconds; every trade
-    counts that was applied, whatever its conditions, late ones too.
+    ``size`` symbols are chosen at a time; every trade counts that was applied, whatever its
+    conditions, late ones too.
     """
-
-    WINDOW_S: Final = 900
 
     def __init__(self, size: int = 200) -> None:
         self.size = size

@@ -183,9 +183,13 @@ class TopTradesAnalyzer:
         self._day, self._second_s = day, second_s
 
     def _most_active(self) -> list[str]:
-        """The symbols with most trades in the last quarter of an hour."""
-        window = self._activity.windows[self._tape.WINDOW_S]
-        return [self._activity.names[i] for i in self._best(window, "trades", self._tape.size)]
+        """Those with most trades in the last quarter of an hour, then in the last day."""
+        best: list[int] = []
+        for length_s in (WINDOWS_S["15m"], WINDOWS_S["1d"]):
+            if len(best) < self._tape.size:
+                best += self._best(self._activity.windows[length_s], "trades", self._tape.size)
+        chosen = list(dict.fromkeys(best))[: self._tape.size]
+        return [self._activity.names[i] for i in chosen]
 
     def _best(self, window: Window, metric: str, size: int) -> list[int]:
         """Numbers of the symbols with the highest scores above 0, best first; ties by name."""
