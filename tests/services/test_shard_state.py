@@ -414,13 +414,19 @@ class TestAnalysis:
     def test_trades_alone_fold_everything(self) -> None:
         assert self.streams("T.*") == {
             "trades": [
-                ["QuoteRecords", "LeaderboardAnalyzer", "DailyRangeAnalyzer", "AtomicOhlcEngine"]
+                [
+                    "QuoteRecords",
+                    "LeaderboardAnalyzer",
+                    "DailyRangeAnalyzer",
+                    "TopTradesAnalyzer",
+                    "AtomicOhlcEngine",
+                ]
             ]
         }
 
     def test_with_aggregates_quotes_come_from_these_and_candles_from_trades(self) -> None:
         assert self.streams("T.*", "A.*", "Q.*") == {
-            "trades": [["AtomicOhlcEngine"]],
+            "trades": [["TopTradesAnalyzer", "AtomicOhlcEngine"]],
             "aggregate": [["QuoteRecords", "LeaderboardAnalyzer", "DailyRangeAnalyzer"]],
             "quotes": [[]],
         }
@@ -428,21 +434,28 @@ class TestAnalysis:
     def test_the_quote_source_can_be_chosen(self) -> None:
         assert self.streams("T.*", "A.*", quote_source="trades") == {
             "trades": [
-                ["QuoteRecords", "LeaderboardAnalyzer", "DailyRangeAnalyzer", "AtomicOhlcEngine"]
+                [
+                    "QuoteRecords",
+                    "LeaderboardAnalyzer",
+                    "DailyRangeAnalyzer",
+                    "TopTradesAnalyzer",
+                    "AtomicOhlcEngine",
+                ]
             ]
         }
 
-    def test_aggregates_alone_fold_everything(self) -> None:
+    def test_aggregates_alone_fold_everything_but_single_trades(self) -> None:
         assert self.streams("AM.*") == {
+            "trades": [["TopTradesAnalyzer"]],
             "aggregate": [
                 ["QuoteRecords", "LeaderboardAnalyzer", "DailyRangeAnalyzer", "AtomicOhlcEngine"]
-            ]
+            ],
         }
 
     def test_leans_rule_gives_candles_a_fold_of_their_own(self) -> None:
         assert self.streams("T.*", candle_conditions="regular") == {
             "trades": [
-                ["QuoteRecords", "LeaderboardAnalyzer", "DailyRangeAnalyzer"],
+                ["QuoteRecords", "LeaderboardAnalyzer", "DailyRangeAnalyzer", "TopTradesAnalyzer"],
                 ["AtomicOhlcEngine"],
             ]
         }
