@@ -90,9 +90,9 @@ class Lag:
 
     def __init__(self, behind_s: int) -> None:
         self.behind_s = behind_s
-        self.volumes = array("q")
-        self.closes = array("d")
-        self.seconds = array("q")
+        self.volumes: list[int] = []
+        self.closes: list[float] = []
+        self.seconds: list[int] = []
 
     def grow(self, close: float, second: int) -> None:
         """One more symbol; its last price, 0.0 where there is none."""
@@ -103,7 +103,7 @@ class Lag:
     def pass_second(self, second: int, columns: Columns) -> None:
         """The next second is now behind."""
         volumes, closes, seconds = self.volumes, self.closes, self.seconds
-        rows = zip(columns.ids, columns.volumes, columns.closes, columns.times, strict=True)
+        rows = zip(columns.ids, columns.volumes, columns.closes, columns.times)  # noqa: B905 - hot
         for i, volume, close, time in rows:
             volumes[i] += volume
             if time >= 0:

@@ -9,7 +9,7 @@ cut: 0, 1, 5 and 15 minutes. What a lag has left behind is added up; a window is
 difference between two lags.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec import msgpack
@@ -148,8 +148,10 @@ class Windows:
         self._forget()
         return {self._symbols[i] for i in moved}
 
-    def _between(self, first: int, end: int) -> list[int]:
+    def _between(self, first: int, end: int) -> Sequence[int]:
         """Seconds that hold something, in order."""
+        if end - first == 1:
+            return (first,) if first in self._ring else ()
         if end - first <= _SHORT_JUMP:
             return [second for second in range(first, end) if second in self._ring]
         return sorted(second for second in self._ring if first <= second < end)
