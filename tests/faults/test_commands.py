@@ -155,7 +155,7 @@ async def test_a_processor_told_to_end_hands_over_without_a_loss(
     commands: Commands, servers: RealServers, sent: signal.Signals, code: int
 ) -> None:
     day = Day(6_000)
-    async with running(day, servers, speed="2000/s", started=()) as system:
+    async with running(day, servers, speed="1000/s", started=()) as system:
         arguments = ("run", "processor", "--http", "off", "--lossless")
         async with commands.started(*arguments) as process, asyncio.timeout(20):
             while await system.folded() < 1_000:  # noqa: ASYNC110 - another process does it

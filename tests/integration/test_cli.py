@@ -247,7 +247,6 @@ class TestStatus:
             "listener", "0", State.RUNNING, True, 1, {"trades": 5.0}, 12.5, {}, {"outbox": 3}, {}
         )
         await registry.heartbeat(report)
-        await registry.close()
         env |= {"MDC_REDIS_URL": redis_url}
         (row,) = (await asyncio.to_thread(tapewire, "status", "--json", env=env)).lines
         wanted = {
@@ -256,6 +255,8 @@ class TestStatus:
             "drops": {"outbox": 3}, "queues": {},
         }  # fmt: skip
         assert {name: row[name] for name in wanted} == wanted
+        await registry.heartbeat(report)  # a report is old news after ten seconds
+        await registry.close()
         shown = await asyncio.to_thread(in_terminal, "status", env=env)
         assert "dropped 3" in shown
 

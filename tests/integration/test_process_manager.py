@@ -240,10 +240,19 @@ async def test_a_name_can_be_used_once(manager: ProcessManager) -> None:
         await manager.start([WorkerSpec("toy", script("pass")), WorkerSpec("toy", script("pass"))])
 
 
+REFUSED_AT_LAST = """
+import sys, time
+from pathlib import Path
+while not Path(sys.argv[1]).exists():
+    time.sleep(0.02)
+sys.exit(3)
+"""
+
+
 async def test_the_manager_as_a_service_reports_its_workers_and_their_failure(
-    manager: ProcessManager,
+    manager: ProcessManager, tmp_path: Path
 ) -> None:
-    refused = (*script("import time; time.sleep(1); raise SystemExit(3)"),)
+    refused = (*script(REFUSED_AT_LAST), str(tmp_path / "now"))
     specs = [WorkerSpec("toy", toy("work")), WorkerSpec("refused", refused, beats=False)]
     service = ManagedWorkers(manager, specs)
     await service.start()
@@ -251,6 +260,7 @@ async def test_the_manager_as_a_service_reports_its_workers_and_their_failure(
     await running(manager)
     await until(lambda: service.report().healthy)
     assert set(service.report().detail["workers"]) == {"toy", "refused"}
+    (tmp_path / "now").touch()
     with pytest.raises(WorkerFailed, match=r"refused \(exit code 3\)") as failed:
         await service.wait()
     assert failed.value.exit_code == 3
