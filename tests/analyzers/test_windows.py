@@ -201,4 +201,8 @@ def test_what_has_left_memory_is_dropped_from_it(market: Market) -> None:
     names = market.fold.further_hashes(market.store.private)
     kept = [name for name in names if name.startswith("windows:")]
     assert len(kept) <= 5
-    assert set(kept) & market.store.private.keys()
+    stored = {name for name in market.store.private if name.startswith("windows:")}
+    assert stored
+    assert stored <= set(kept)
+    market.show(trade("AAPL", 100.0, at="04:00", date=MONDAY), clock("04:02", date=MONDAY))
+    assert len([name for name in market.store.private if name.startswith("windows:")]) == 1

@@ -217,6 +217,7 @@ class QuoteRecords:
         if rows:
             changes.rows[quote_hash(day.date)] = rows
         changes.private |= self._windows.drain() | self._curves.drain()
+        changes.dropped += [f"private:{name}" for name in self._windows.drain_dropped()]
         if self._dirty:
             days = {symbol: _encode(self.days[symbol]) for symbol in self._dirty}
             changes.private[_days_hash(day.date)] = days

@@ -56,6 +56,8 @@ class Windows:
 
     def __init__(self, settled: Settled) -> None:
         self._settled = settled
+        self._slots: set[int] = set()  # private hashes that are, or will be, stored
+        self._dropped: list[int] = []
         self.clear()
 
     def clear(self) -> None:
@@ -117,6 +119,7 @@ class Windows:
         arrivals.append(now - second, symbol, entry)
         self._unwritten[now] = arrivals
         self._written.add(now)
+        self._slots.add(_slot(now))
 
     def _columns(self, second: int) -> Columns:
         columns = self._ring.get(second)
@@ -166,6 +169,7 @@ class Windows:
             self._first = first
             self._settled.close(first)
             self._written = {second for second in self._written if second >= first}
+            self._drop(_slot(first))
             for second in [second for second in self._ring if second < first]:
                 del self._ring[second]
         for second in [second for second in self._young if second < self.second - 1]:
@@ -173,12 +177,24 @@ class Windows:
             if second in self._ring:
                 self._ring[second].places = None
 
+    def _drop(self, first: int) -> None:
+        """Private hashes before this slot are of no more use."""
+        over = {slot for slot in self._slots if slot < first}
+        self._slots -= over
+        self._dropped += sorted(over)
+
+    def drain_dropped(self) -> list[str]:
+        """Names of private hashes that nobody will ask for again."""
+        dropped, self._dropped = self._dropped, []
+        return [f"{PREFIX}{slot}" for slot in dropped]
+
     def end_day(self) -> None:
         """Nothing more will come: settle what is left."""
         last = self.second - LONGEST_S
         for second in sorted(second for second in self._ring if second >= last):
             self._tell(second, self._ring[second])
         self._settled.close(self.second + LONGEST_S)
+        self._drop(_slot(self.second) + SLOT_MS)
 
     def figures(self, symbol: str) -> Figures:
         """A symbol's changes and volumes over the windows, as of the last cut."""
@@ -253,6 +269,7 @@ class Windows:
         for symbol, (close, second) in oldest.items():
             self._id(symbol, close, second)
         self._first = _kept_from(self.second)
+        self._slots = {int(name.removeprefix(PREFIX)) for name, values in stored.items() if values}
         chunks = {int(at): value for values in stored.values() for at, value in values.items()}
         for at in sorted(chunks):
             if self._first <= at <= self.second:
@@ -296,8 +313,12 @@ def hashes(second_ms: int) -> list[str]:
 PREFIX: Final = "windows:"
 
 
+def _slot(second: int) -> int:
+    return second * SECOND_MS // SLOT_MS * SLOT_MS
+
+
 def _slot_hash(second: int) -> str:
-    return f"{PREFIX}{second * SECOND_MS // SLOT_MS * SLOT_MS}"
+    return f"{PREFIX}{_slot(second)}"
 
 
 def _kept_from(second: int) -> int:
