@@ -15,7 +15,7 @@ from tapewire.analyzers.bars import SECOND_MS, Bar, notional
 from tapewire.analyzers.tape import TimeAndSales
 from tapewire.market.conditions import VOLUME, ConditionTable
 from tapewire.market.sessions import TradingDay
-from tapewire.model.changes import Changes
+from tapewire.model.changes import PRIVATE, Changes
 from tapewire.model.events import Trade
 from tapewire.model.feeds import (
     AS_OF,
@@ -232,8 +232,9 @@ class TopTradesAnalyzer:
         changes.items = self._tape.drain()
         if self._tape.chosen_changed:
             changes.private[_STATE] = {"chosen": self._tape.pack()}
-        changed, _ = self._activity.drain()
+        changed, dropped = self._activity.drain()
         changes.private.update(changed)
+        changes.dropped = [PRIVATE + name for name in dropped]
         return changes
 
     def _rank(self) -> dict[str, bytes]:
