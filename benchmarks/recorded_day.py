@@ -22,7 +22,7 @@ def expected(recording: Recording) -> Answers:
     end_ms = recorded.end_ms(days.values())
     for symbol, trades in days.items():
         judged = recorded.massive_rule(trades)
-        rows = recorded.minute_candles(judged, DATE)
+        rows = recorded.candles(judged, DATE, "1m")
         marks = {"closed": True, "revision": 0, "gap": False}
         answers.candles[DATE, symbol] = {row["start_ms"]: row | marks for row in rows}
         quote = recorded.quote_at(judged, symbol, DATE, None, end_ms)

@@ -152,6 +152,10 @@ class Stored:
             if row["feed"].partition(":")[0] == family
         ]
 
+    def candles(self, interval: str = "1m") -> list[Row]:
+        """Candles of one interval."""
+        return [row for row in self.rows("candles") if row["interval"] == interval]
+
     def board(self, name: str) -> list[Row]:
         """The lines of one board."""
         wanted = f"scanners:{name}"

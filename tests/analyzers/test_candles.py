@@ -4,7 +4,7 @@ import pytest
 
 from tapewire.analyzers.candles import AtomicOhlcEngine
 from tapewire.analyzers.trades import TradeFold
-from tapewire.model.events import Clock
+from tapewire.model.events import Clock, Event
 from tests.analyzers.market import Market, aggregate_fold, trade_fold
 from tests.analyzers.tape import (
     CALENDAR,
@@ -347,3 +347,170 @@ class TestAggregates:
         assert (candle.open, candle.close, candle.volume, candle.vwap) == (100, 104, 1_000, 101.0)
         assert candle.closed
         assert market.fold.skipped == {"other_length": 1}
+
+
+LONGER = ("5m", "15m", "1h", "1d")
+
+
+class TestEveryInterval:
+    """Longer candles are what the same trades make in a longer time; seconds in a shorter."""
+
+    def test_trades_make_a_candle_of_every_length(self, market: Market) -> None:
+        market.show(
+            trade("AAPL", 100.0, at="09:31:10", size=100),
+            trade("AAPL", 103.0, at="09:31:10.5", size=50),
+            trade("AAPL", 99.0, at="09:34:59", size=200),
+            trade("AAPL", 101.0, at="09:36:00", size=400),
+            trade("AAPL", 110.0, at="10:00:00", size=100),
+        ).finish()
+        five = market.candle("AAPL", "09:30", interval="5m")
+        assert (five.open, five.high, five.low, five.close) == (100.0, 103.0, 99.0, 99.0)
+        assert (five.volume, five.trades, five.closed, five.revision) == (350, 3, True, 0)
+        assert market.candle("AAPL", "09:35", interval="5m").open == 101.0
+        assert market.candle("AAPL", "09:30", interval="15m").volume == 750
+        hours = market.candles("AAPL", interval="1h")
+        assert list(hours) == [ms("09:00"), ms("10:00")]
+        assert (hours[ms("09:00")].close, hours[ms("10:00")].volume) == (101.0, 100)
+        [day] = market.candles("AAPL", interval="1d").values()
+        assert (day.start_ms, day.open, day.close, day.volume) == (ms("04:00"), 100.0, 110.0, 850)
+
+    def test_a_second_closes_two_seconds_later(self, market: Market) -> None:
+        market.show(trade("AAPL", 100.0, at="09:31:10.2"), clock("09:31:12.999"))
+        assert not market.candle("AAPL", "09:31:10", interval="1s").closed
+        market.show(clock("09:31:13"))
+        assert market.candle("AAPL", "09:31:10", interval="1s").closed
+
+    def test_longer_candles_change_when_a_minute_closes(self, market: Market) -> None:
+        market.show(trade("AAPL", 100.0, at="09:31:10"), clock("09:32:01"))
+        assert market.candles("AAPL", interval="5m") == {}
+        market.show(clock("09:32:02"))
+        assert [market.candle("AAPL", "09:30", interval=each).closed for each in LONGER[:2]] == [
+            False,
+            False,
+        ]
+        market.show(trade("AAPL", 105.0, at="09:33:10"), clock("09:35:02"))
+        five = market.candle("AAPL", "09:30", interval="5m")
+        assert (five.close, five.closed) == (105.0, True)
+        assert not market.candle("AAPL", "09:30", interval="15m").closed
+
+    def test_a_late_trade_amends_every_candle_that_it_belongs_to(self, market: Market) -> None:
+        market.show(trade("AAPL", 100.0, at="09:34:10"), clock("09:40"))
+        market.show(trade("AAPL", 90.0, at="09:34:10.5", size=7), clock("09:41"))
+        amended = {"1s": "09:34:10", "1m": "09:34", "5m": "09:30"}
+        still_open = {"15m": "09:30", "1h": "09:00", "1d": "04:00"}
+        for interval, at in (amended | still_open).items():
+            candle = market.candle("AAPL", at, interval=interval)
+            assert (candle.low, candle.close, candle.volume) == (90.0, 90.0, 107), interval
+            assert candle.revision == (interval in amended), interval
+
+    def test_a_late_trade_in_a_minute_that_is_open_amends_nothing_longer(
+        self, market: Market
+    ) -> None:
+        market.show(trade("AAPL", 100.0, at="09:34:10"), trade("AAPL", 101.0, at="09:34:20"))
+        market.show(trade("AAPL", 90.0, at="09:34:10.5"), clock("09:36"))
+        five = market.candle("AAPL", "09:30", interval="5m")
+        assert (five.low, five.trades, five.revision) == (90.0, 3, 0)
+
+    def test_the_day_turns_at_four(self, market: Market) -> None:
+        market.show(
+            trade("AAPL", 100.0, at="03:59:59", date=MONDAY),
+            trade("AAPL", 101.0, at="04:00:00", date=MONDAY),
+        ).finish()
+        [before] = market.candles("AAPL", "2026-11-22", "1d").values()
+        [after] = market.candles("AAPL", MONDAY, "1d").values()
+        assert (before.close, before.closed, after.open) == (100.0, True, 101.0)
+        assert after.start_ms == ms("04:00", MONDAY)
+
+    def test_a_gap_marks_what_it_touches_in_every_interval(self, market: Market) -> None:
+        market.show(trade("AAPL", 100.0, at="09:31:10"), clock("09:31:15"))
+        market.show(gap("09:31:10.5", "09:31:12"), clock("09:33"))
+        assert market.candle("AAPL", "09:31:10", interval="1s").gap
+        market.show(trade("IBM", 20.0, at="11:00:00"), trade("IBM", 20.0, at="13:00")).finish()
+        for interval, at in (("1m", "09:31"), ("5m", "09:30"), ("15m", "09:30"), ("1h", "09:00")):
+            assert market.candle("AAPL", at, interval=interval).gap, interval
+        assert market.candle("IBM", "04:00", interval="1d").gap, "trades of it may have been lost"
+        assert not market.candle("IBM", "11:00", interval="1h").gap
+        assert not market.candle("IBM", "11:00", interval="1m").gap
+
+    def test_a_gap_is_known_after_a_restart_to_days_that_begin_later(self, market: Market) -> None:
+        market.show(trade("AAPL", 100.0, at="09:31:10"), gap("09:31:10.5", "09:31:12"))
+        market.show(clock("10:30")).restart().show(trade("IBM", 20.0, at="11:00")).finish()
+        assert market.candle("IBM", "04:00", interval="1d").gap
+
+    def test_seconds_go_when_newer_ones_have_come(self, market: Market) -> None:
+        market.show(trade("AAPL", 100.0, at="09:31:10"), clock("12:00"))
+        assert list(market.candles("AAPL", interval="1s")) == [ms("09:31:10")]
+        market.show(trade("AAPL", 100.0, at="12:00:10"), clock("12:00:11"))
+        assert list(market.candles("AAPL", interval="1s")) == [ms("12:00:10")]
+
+    def test_candles_of_dates_before_the_last_two_sessions_go(self, market: Market) -> None:
+        dates = ("2026-11-18", "2026-11-19", "2026-11-20", MONDAY)
+        for date in dates:
+            market.show(trade("AAPL", 100.0, at="10:00", date=date))
+        market.finish()
+        kept = [date for date in dates if market.candles("AAPL", date)]
+        assert kept == ["2026-11-19", "2026-11-20", MONDAY]
+        assert [date for date in dates if market.candles("AAPL", date, "1d")] == kept
+
+    def test_a_day_of_trades_leaves_little_private_state(self, market: Market) -> None:
+        for minute in range(0, 360, 5):
+            at = f"{9 + (30 + minute) // 60:02}:{(30 + minute) % 60:02}"
+            market.show(trade("AAPL", 100.0, at=at), clock(at + ":30"))
+        names = [name for name in market.store.private if name.startswith("buckets:")]
+        assert len(names) <= 12
+        assert sum(name.startswith("seconds:") for name in market.store.rows) <= 4
+
+
+class TestEveryIntervalOfAggregates:
+    """A corrected bar amends the longer candles as well."""
+
+    @pytest.fixture
+    def market(self) -> Market:
+        return Market(aggregate_fold)
+
+    def test_seconds_make_every_length(self, market: Market) -> None:
+        market.show(
+            bar("AAPL", 100.0, at="09:31:00", volume=300),
+            bar("AAPL", 101.0, at="09:31:01", volume=100),
+            bar("AAPL", 104.0, at="09:33:01", volume=100),
+        ).finish()
+        assert list(market.candles("AAPL", interval="1s")) == [
+            ms("09:31:00"), ms("09:31:01"), ms("09:33:01"),
+        ]  # fmt: skip
+        for interval, at in (("5m", "09:30"), ("15m", "09:30"), ("1h", "09:00"), ("1d", "04:00")):
+            candle = market.candle("AAPL", at, interval=interval)
+            assert (candle.open, candle.close, candle.volume) == (100.0, 104.0, 500), interval
+
+    @pytest.mark.parametrize("seconds", [1, 60])
+    @pytest.mark.parametrize("restarts", [False, True])
+    def test_a_late_correction_amends_the_longer_candles(
+        self, seconds: int, *, restarts: bool
+    ) -> None:
+        market = Market(lambda: aggregate_fold(seconds * 1000))
+
+        def show(*events: Event) -> None:
+            market.show(*events)
+            if restarts:
+                market.crash()
+
+        show(bar("AAPL", 120.0, at="09:05", seconds=seconds, volume=10))
+        show(bar("AAPL", 150.0, at="09:31", seconds=seconds, volume=300))
+        show(bar("AAPL", 101.0, at="09:32", seconds=seconds, volume=100))
+        show(clock("09:40"))
+        show(bar("AAPL", 100.0, at="09:31", seconds=seconds, volume=30), clock("09:41"))
+        market.finish()
+        for interval, at in (("1m", "09:31"), ("5m", "09:30"), ("15m", "09:30")):
+            candle = market.candle("AAPL", at, interval=interval)
+            assert (candle.open, candle.volume > 100) == (100.0, interval != "1m"), interval
+        assert market.candle("AAPL", "09:31").revision == 1
+        assert market.candle("AAPL", "09:30", interval="5m").revision == 1
+        hour = market.candle("AAPL", "09:00", interval="1h")
+        assert (hour.open, hour.high, hour.close, hour.volume) == (120.0, 120.0, 101.0, 140)
+        day = market.candle("AAPL", "04:00", interval="1d")
+        assert (day.high, day.volume, day.revision) == (120.0, 140, 0)
+
+    def test_minute_bars_make_no_seconds(self) -> None:
+        market = Market(lambda: aggregate_fold(60_000))
+        market.show(bar("AAPL", 100, 105, 99, 104, at="09:31", seconds=60, volume=1_000)).finish()
+        assert market.candles("AAPL", interval="1s") == {}
+        assert market.candle("AAPL", "09:30", interval="5m").high == 105

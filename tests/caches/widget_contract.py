@@ -146,6 +146,26 @@ class WidgetCacheContract:
         assert snapshot.rows == quotes(BAC=9, IBM=3).rows
         assert snapshot.boards == {BOARD: {"BAC": 5.0}}
 
+    async def test_hashes_whose_time_is_over_are_dropped_and_not_published(
+        self, cache: WidgetCache
+    ) -> None:
+        place = (await cache.claim(SHARD)).place
+        names = ["candles:US:AIG:1m:2026-11-18.3", "candles:US:AIG:1d:2026-11-19", "seconds:US:10"]
+        first = Changes(rows={name: {"1": b"x"} for name in (*names, QUOTES)})
+        first.private = {"buckets:1m:5": {"AIG": b"x"}, "days": {"AIG": b"x"}}
+        place = await cache.flush(SHARD, place, {}, first)
+        second = Changes(dropped=["seconds:US:10", "private:buckets:1m:5"])
+        second.rows["seconds:US:10"] = {"1": b"y"}
+        second.outdated = {"candles": "2026-11-19"}
+        async with aclosing(cache.follow({SHARD: place})) as stream:
+            await cache.flush(SHARD, place, {}, second)
+            [told] = await take(stream, 1)
+        assert (told.changes.rows, told.changes.removed) == ({}, {})
+        kept = ["candles:US:AIG:1d:2026-11-19", "private:days", QUOTES]
+        assert await cache.names(SHARD) == sorted(kept)
+        found = await cache.fetch(SHARD, dict.fromkeys([*names, "private:buckets:1m:5"]))
+        assert {name for name, rows in found.items() if rows} == {names[1]}
+
     async def test_fetch_takes_whole_hashes_or_fields_and_leaves_out_the_absent(
         self, cache: WidgetCache
     ) -> None:

@@ -163,6 +163,31 @@ class TestReading:
         assert [(row["start_ms"] - MONDAY_MS) // 60_000 for row in rows] == minutes
 
     @pytest.mark.parametrize(
+        ("from_", "to", "days"),
+        [("2013-10-07", "2013-10-09", [0, 0, 1, 1]), ("2013-10-08", None, [1, 1]),
+         ("2013-10-07T09:31", "2013-10-08T09:31", [0, 1]), (str(MONDAY_MS), None, [0, 0, 1, 1])],
+    )  # fmt: skip
+    def test_a_range_that_names_days_goes_across_them(
+        self, from_: str, to: str | None, days: list[int], market: dict[str, str]
+    ) -> None:
+        options = ["--from", from_, *(["--to", to] if to else [])]
+        rows = tapewire("candles", "AIG", *options, "--json", env=market).lines
+        assert [(row["start_ms"] - MONDAY_MS) // 86_400_000 for row in rows] == days
+
+    def test_the_newest_candle_and_the_newest_closed_one(self, market: dict[str, str]) -> None:
+        for which in ("--latest", "--confirmed"):
+            (row,) = tapewire("candles", "AIG", which, "--json", env=market).lines
+            assert row["start_ms"] == MONDAY_MS + 86_400_000 + 60_000
+
+    def test_older_candles_than_the_store_has_are_said_to_be_missing(
+        self, market: dict[str, str]
+    ) -> None:
+        ended = tapewire("candles", "AIG", "--from", "2013-10-01", "--json", env=market)
+        assert len(ended.lines) == 4
+        assert "older candles are missing" in ended.stderr
+        assert "no API key" in ended.stderr
+
+    @pytest.mark.parametrize(
         ("arguments", "named"),
         [("candles NONE", "AIG, BAC, IBM"), ("candles IBM --date 2013-10-08", "2013-10-07"),
          ("candles AIG --from 15:00", "2013-10-08"), ("candles AIG --exchange XX", "exchange XX"),

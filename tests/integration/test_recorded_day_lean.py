@@ -104,7 +104,7 @@ def session(replays: Replays, date: str, symbol: str) -> dict[int, Row]:
     inside = range(midnight + oracle.OPEN_MS, midnight + oracle.CLOSE_MS)
     return {
         candle["start_ms"]: candle
-        for candle in replays.of(date, "--conditions", "regular").stored.rows("candles")
+        for candle in replays.of(date, "--conditions", "regular").stored.candles()
         if candle["symbol"] == symbol and candle["start_ms"] in inside
     }
 
@@ -142,11 +142,12 @@ def test_all_but_the_listed_minutes_are_leans_own(
 def test_candles_under_leans_rule_are_exact_all_day(
     replays: Replays, shared: Path, date: str
 ) -> None:
-    expected: list[Row] = []
-    for symbol in SYMBOLS:
-        trades = oracle.regular_rule(oracle.trades(shared / "data", symbol, date))
-        expected += oracle.candle_rows(trades, symbol, date)
-    assert replays.of(date, "--conditions", "regular").stored.rows("candles") == expected
+    trades = {
+        symbol: oracle.regular_rule(oracle.trades(shared / "data", symbol, date))
+        for symbol in SYMBOLS
+    }
+    found = replays.of(date, "--conditions", "regular").stored.rows("candles")
+    assert found == oracle.all_candle_rows({date: trades})
 
 
 def any_of(flags: int) -> pl.Expr:

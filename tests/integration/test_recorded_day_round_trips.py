@@ -122,7 +122,7 @@ def test_candles_quote_and_top_print_the_days_rows(replays: Replays) -> None:
     env = environment(WDC_REDIS_URL=stored.url)
     for symbol in ("AIG", "SPY"):
         candles = tapewire("candles", symbol, "--interval", "1m", "--json", env=env).lines
-        assert candles == [c for c in stored.rows("candles") if c["symbol"] == symbol]
+        assert candles == [c for c in stored.candles() if c["symbol"] == symbol]
         (quote,) = tapewire("quote", symbol, "--json", env=env).lines
         assert quote == next(q for q in stored.rows("quote") if q["symbol"] == symbol)
     for name in oracle.SCORES:

@@ -1,6 +1,14 @@
 """Changes on top of changes: one flush that does what both would have done."""
 
-from tapewire.model.changes import BoardChange, Changes, decode_published, encode_published
+import pytest
+
+from tapewire.model.changes import (
+    BoardChange,
+    Changes,
+    decode_published,
+    encode_published,
+    is_outdated,
+)
 from tapewire.model.events import Gap
 
 LOST = Gap("trades.0", "mdl", 1, 0, 5, 5, 1_000, 2_000, "lost")
@@ -59,3 +67,29 @@ def test_private_state_is_not_published() -> None:
     published = decode_published(packed)
     assert published.rows == {"r": {"f": b"v"}}
     assert published.gaps == [LOST]
+
+
+def test_a_hash_that_is_dropped_later_is_not_written() -> None:
+    changes = Changes(rows={"seconds:US:10": {"A": b"1"}}, private={"minutes": {"A": b"1"}})
+    changes.merge(Changes(dropped=["seconds:US:10", "private:minutes"], outdated={"candles": "d"}))
+    assert (changes.rows, changes.private) == ({}, {})
+    assert changes.dropped == ["seconds:US:10", "private:minutes"]
+    assert changes
+    assert Changes(outdated={"candles": "d"})
+
+
+@pytest.mark.parametrize(
+    ("name", "outdated"),
+    [
+        ("candles:US:AIG:1m:2026-11-18.3", True),
+        ("candles:US:O:SPY261218C00600000:1d:2026-11-18", True),
+        ("candles:US:AIG:1m:2026-11-19.3", False),
+        ("quote:2026-11-18", False),
+        ("seconds:US:1795185000000", True),
+        ("seconds:US:1795185600000", False),
+        ("candles", False),
+    ],
+)
+def test_what_is_outdated_is_decided_by_the_end_of_a_name(name: str, *, outdated: bool) -> None:
+    first_kept = {"candles": "2026-11-19", "seconds": "1795185600000"}
+    assert is_outdated(name, first_kept) is outdated

@@ -7,7 +7,7 @@ the recording's flags (``data/lean/README.md``).
 
 import io
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -80,11 +80,21 @@ def regular_rule(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(V=~_any(AUCTIONS), HL=regular, OC=regular)
 
 
-def minute_candles(frame: pl.DataFrame, date: str) -> list[Row]:
-    """The 1-minute candles of one symbol's trades (with V, HL, OC), in order of time."""
-    midnight = midnight_ms(date)
-    by_time = frame.sort("ms", "order").with_columns(minute=pl.col("ms") // 60_000)
-    grouped = by_time.group_by("minute", maintain_order=True).agg(
+INTERVALS = {
+    "15m": 900_000, "1d": 86_400_000, "1h": 3_600_000, "1m": 60_000, "1s": 1_000, "5m": 300_000,
+}  # fmt: skip
+"""Interval -> its length in ms, as text sorts them. A day begins at 04:00."""
+
+SECONDS_MS, SLOT_MS = 900_000, 10_000
+
+
+def candles(frame: pl.DataFrame, date: str, interval: str) -> list[Row]:
+    """The candles of one symbol's trades (with V, HL, OC), in order of time."""
+    midnight, length = midnight_ms(date), INTERVALS[interval]
+    offset = TURN_MS if interval == "1d" else 0
+    bucket = (pl.col("ms") - offset).floordiv(length) * length + offset
+    by_time = frame.sort("ms", "order").with_columns(start=bucket)
+    grouped = by_time.group_by("start", maintain_order=True).agg(
         open=pl.col("price").filter("OC").first(),
         close=pl.col("price").filter("OC").last(),
         high=pl.col("price").filter("HL").max(),
@@ -101,7 +111,7 @@ def minute_candles(frame: pl.DataFrame, date: str) -> list[Row]:
 def _candle(row: Row, midnight: int) -> Row:
     volume = row["volume"]
     return {
-        "start_ms": midnight + row["minute"] * 60_000,
+        "start_ms": midnight + row["start"],
         **{name: row[name] / 10_000 for name in ("open", "high", "low", "close")},
         "volume": volume,
         "vwap": row["notional"] / (volume * 10_000) if volume else None,
@@ -109,11 +119,34 @@ def _candle(row: Row, midnight: int) -> Row:
     }
 
 
-def candle_rows(frame: pl.DataFrame, symbol: str, date: str) -> list[Row]:
-    """``minute_candles`` as a reader sees them after a replay that lost nothing."""
-    place = {"symbol": symbol, "exchange": "US", "interval": "1m"}
+def candle_rows(
+    frame: pl.DataFrame, symbol: str, date: str, interval: str = "1m", from_ms: int = 0
+) -> list[Row]:
+    """``candles`` as a reader sees them after a replay that lost nothing."""
+    place = {"symbol": symbol, "exchange": "US", "interval": interval}
     state = {"closed": True, "revision": 0, "gap": False}
-    return [place | candle | state for candle in minute_candles(frame, date)]
+    found = candles(frame, date, interval)
+    return [place | candle | state for candle in found if candle["start_ms"] >= from_ms]
+
+
+def all_candle_rows(days: Mapping[str, Mapping[str, pl.DataFrame]]) -> list[Row]:
+    """Every interval's candles of some dates' trades by symbol, as a dump lists them.
+
+    Of one-second candles those from 15 minutes before the last ten seconds with a trade on.
+    """
+    date = max(days)
+    touching = pl.col("V") | pl.col("HL") | pl.col("OC") | _any(OPENING)
+    newest = max(max(frame.filter(touching)["ms"]) for frame in days[date].values())
+    first = midnight_ms(date) + newest // SLOT_MS * SLOT_MS - SECONDS_MS
+    return [
+        row
+        for interval in INTERVALS
+        for symbol in days[date]
+        for day, frames in days.items()
+        for row in candle_rows(
+            frames[symbol], symbol, day, interval, first if interval == "1s" else 0
+        )
+    ]
 
 
 def lean_minutes(data: Path, symbol: str, date: str) -> list[Row]:

@@ -21,26 +21,28 @@ if TYPE_CHECKING:
     from tapewire.runtime.settings import Settings
     from tapewire.services.candle_history import Fetch
 
-STORED: Final = "stored"
-PROVIDER: Final = "provider"
-
 _CLOCK: Final = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _END_MS: Final = 253_402_300_799_000
 
 
-class ShownCandle(CandleView):
-    """A candle and where it comes from: ``stored`` or ``provider`` (adjusted for splits)."""
+class ProviderCandle(CandleView):
+    """A candle that the provider gave, in today's shares."""
 
-    origin: str = STORED
+    origin: str = "provider"
 
 
 class Found(Struct):
     """Candles to show, their heading, and why older ones are missing (empty: they are not)."""
 
-    views: list[ShownCandle]
+    views: list[CandleView]
     title: str
     missing: str = ""
+
+    @property
+    def has_provided(self) -> bool:
+        """Whether some come from the provider."""
+        return any(isinstance(view, ProviderCandle) for view in self.views)
 
     @property
     def is_one_day(self) -> bool:
@@ -124,12 +126,12 @@ class Wanted(Struct):
 
     def _found(self, symbol: str, history: History) -> Found:
         views = [
-            ShownCandle(
-                **asdict(CandleView.of(candle, symbol, self.exchange, self.interval)),
-                origin=PROVIDER if candle.start_ms in history.provided else STORED,
-            )
+            CandleView.of(candle, symbol, self.exchange, self.interval)
             for candle in history.candles
         ]
+        for k, view in enumerate(views):
+            if view.start_ms in history.provided:
+                views[k] = ProviderCandle(**asdict(view))
         ends = sorted({new_york.date_of(view.start_ms) for view in (views[0], views[-1])})
         title = f"{symbol} {self.interval}, {' to '.join(ends)} New York"
         return Found(views, title, history.missing)

@@ -11,7 +11,7 @@ from tapewire.cli.options import Json
 from tapewire.cli.output import Column, Form, Printer, Style, fields_of
 
 if TYPE_CHECKING:
-    from tapewire.cli.candle_reading import ShownCandle
+    from tapewire.model.rows import CandleView
 
 NAMED_AT_MOST: Final = 12
 
@@ -30,8 +30,8 @@ FLAGS: Final = (
     Column("closed", "closed", Style.FLAG),
     Column("revision", "revision", Style.COUNT),
     Column("gap", "gap", Style.FLAG),
-    Column("origin", "origin"),
 )
+ORIGIN: Final = Column("origin", "origin")
 NOTE: Final = Column("note", "")
 
 
@@ -89,20 +89,24 @@ def candles(
     if found.missing:
         typer.echo(f"tapewire: older candles are missing: {found.missing}", err=True)
     printer = Printer.for_stdout(json=json)
+    if printer.form is Form.JSON:
+        printer.rows(found.views, ())
+        return
+    columns: tuple[Column, ...] = (START, *PRICES, *FLAGS)
     if printer.form is Form.TABLE:
-        start = START if found.is_one_day else DATED_START
-        printer.rows(map(noted, found.views), (start, *PRICES, NOTE), found.title)
-    else:
-        printer.rows(found.views, (START, *PRICES, *FLAGS))
+        columns = (START if found.is_one_day else DATED_START, *PRICES, NOTE)
+    elif found.has_provided:
+        columns = (*columns, ORIGIN)
+    printer.rows(map(noted, found.views), columns, found.title)
 
 
-def noted(view: "ShownCandle") -> dict[str, Any]:
+def noted(view: "CandleView") -> dict[str, Any]:
     """A candle for people: a word where it is not simply closed and whole."""
     words = (
         "" if view.closed else "open",
         f"amended {view.revision}x" if view.revision else "",
         "gap" if view.gap else "",
-        "" if view.origin == "stored" else view.origin,
+        getattr(view, "origin", ""),
     )
     return fields_of(view) | {"note": " ".join(filter(None, words)) or " "}
 
