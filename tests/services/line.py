@@ -90,7 +90,7 @@ class Line:
 
     def endings(self) -> list[Batch]:
         """The batches that end a replay."""
-        return self._batcher.ending(self._now_ns, self._reception.newest_ms() or 0)
+        return self._batcher.ending(self._now_ns, self._reception.latest_ms)
 
     @property
     def _now_ns(self) -> int:

@@ -24,6 +24,15 @@ def test_the_newest_event_of_a_frame_may_be_in_any_shard() -> None:
     assert reception.newest_ms() == ms("09:31:00.250")
 
 
+def test_the_newest_event_ever_does_not_depend_on_how_frames_are_cut() -> None:
+    whole, cut = Reception(), Reception()
+    whole.note(slices("09:31:02", "09:31:01"), 1, 1, "")
+    for at in ("09:31:02", "09:31:01"):
+        cut.note(slices(at), 1, 1, "")
+    assert whole.latest_ms == cut.latest_ms == ms("09:31:02")
+    assert cut.newest_ms() == ms("09:31:01")
+
+
 def test_events_without_a_time_say_nothing() -> None:
     reception = Reception()
     reception.note([Slice(Shard(Stream.UNKNOWN, 0), 1, b'{"ev":"XX"}')], 1, 1, "")

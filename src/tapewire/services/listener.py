@@ -201,7 +201,7 @@ class MassiveDataListener:
                 async with asyncio.timeout(self._bounds.heartbeat_s):
                     await self._draining.wait()
             except TimeoutError:
-                self._publish(self._batcher.ending(self._clock_ns(), self._newest_ms()))
+                self._publish(self._batcher.ending(self._clock_ns(), self._reception.latest_ms))
 
     def _newest_ms(self) -> int:
         """Event time of the newest data, 0 before there is any."""
@@ -246,7 +246,7 @@ class MassiveDataListener:
         finally:
             await self._end_reading(reader, helpers)
         if ended and not self._draining.is_set():
-            self._publish(self._batcher.ending(self._clock_ns(), self._newest_ms()))
+            self._publish(self._batcher.ending(self._clock_ns(), self._reception.latest_ms))
         return ended
 
     def _helpers(self) -> Iterable[Any]:

@@ -357,10 +357,12 @@ _times = msgspec.json.Decoder(list[_Times]).decode
 def newest_ms(payload: bytes) -> int | None:
     """Event time in ms of the last of some events; None where it cannot be told.
 
-    A bar's is the last millisecond that it covers.
+    A bar's is the last millisecond that it covers. Only the last event is read, if it begins as
+    the provider's do.
     """
+    at = payload.rfind(b',{"ev"') + 1
     try:
-        last = _times(b"[" + payload + b"]")[-1]
+        last = _times(b"[" + payload[at:] + b"]")[-1]
         return milliseconds(last.e) - 1 if last.e else milliseconds(last.t)
     except (*UNREADABLE, BadValueError, IndexError):
         return None
