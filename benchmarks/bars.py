@@ -140,12 +140,17 @@ def _bar(
 
 
 def expected_of(peak: BarPeak, closes: Mapping[str, float]) -> Answers:
-    """Candles and quote records after the peak, clones included."""
+    """Candles and quote records after the peak, clones included.
+
+    Event time does not go back, so every correction is one of a ticker's newest bar: it
+    replaces all that this bar said, the day's extremes included.
+    """
     last: dict[tuple[str, int], Bar] = {}
-    extremes: dict[str, tuple[float, float]] = {}
     newest: dict[str, Bar] = {}
     for bar in peak.originals:
         last[bar.symbol, bar.start_ms] = newest[bar.symbol] = bar
+    extremes: dict[str, tuple[float, float]] = {}
+    for bar in last.values():
         high, low = extremes.get(bar.symbol, (bar.high, bar.low))
         extremes[bar.symbol] = max(high, bar.high), min(low, bar.low)
     minutes: dict[tuple[str, int], list[Bar]] = defaultdict(list)

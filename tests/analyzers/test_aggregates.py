@@ -78,6 +78,45 @@ def test_an_older_bar_widens_the_day_and_leaves_the_rest(market: Market) -> None
     assert (row.day_high, row.day_low) == (120, 80)
 
 
+@pytest.mark.parametrize("cut_ends_it", [False, True], ids=["within its second", "after it"])
+def test_the_newest_bar_sent_again_replaces_all_that_it_said(cut_ends_it: bool) -> None:
+    market = Market(aggregate_fold).show(bar("AAPL", 100.0, at="09:31:04"))
+    market.show(bar("AAPL", 90, 130, 70, 90, at="09:31:05", accumulated=900))
+    if cut_ends_it:
+        market.restart().show(clock("09:31:06"))
+    market.restart().show(bar("AAPL", 95, 96, 94, 95, at="09:31:05", accumulated=800))
+    row = market.quote("AAPL")
+    assert (row.day_high, row.day_low, row.high, row.low) == (100.0, 94, 96, 94)
+    assert (row.close, row.accumulated_volume) == (95, 800)
+    assert market.show(clock("09:31:08")).quote("AAPL").day_high == 100.0
+    assert market.candle("AAPL", "09:31").high == 100.0
+
+
+def test_what_an_older_bar_widened_stays_when_the_newest_is_corrected(market: Market) -> None:
+    market.show(bar("AAPL", 100.0, at="09:31:04"), bar("AAPL", 101.0, at="09:31:05"))
+    market.show(bar("AAPL", 100, 120, 80, 100, at="09:31:04"))
+    market.restart().show(bar("AAPL", 99.0, at="09:31:05"), clock("09:31:06"))
+    row = market.quote("AAPL")
+    assert (row.day_high, row.day_low, row.close) == (120, 80, 99.0)
+
+
+def test_a_waiting_bar_is_shown_again_with_what_became_known(market: Market) -> None:
+    market.show(bar("AAPL", 110.0, at="09:31:05"))
+    assert not market.flush().rows
+    market.refer(Reference("AAPL", FRIDAY, prev_day_close=100.0)).flush()
+    assert market.quote("AAPL").change == 10.0
+    market.show(bar("AAPL", 150.0, at="09:31:04"))
+    assert (market.quote("AAPL").day_high, market.quote("AAPL").close) == (150.0, 110.0)
+
+
+def test_bars_that_begin_within_one_second_all_count(market: Market) -> None:
+    first, second = bar("AAPL", 100.0, at="09:31:04.100"), bar("AAPL", 90.0, at="09:31:04.600")
+    for one, other in ((first, second), (second, first)):
+        market = Market(aggregate_fold).show(one).restart().show(other).restart().finish()
+        row = market.quote("AAPL")
+        assert (row.day_high, row.day_low, row.close) == (100.0, 90.0, 90.0)
+
+
 def test_the_same_bar_again_changes_nothing(market: Market) -> None:
     same = bar("AAPL", 100.0, at="09:31:05", accumulated=900)
     before = market.show(same).quote("AAPL")

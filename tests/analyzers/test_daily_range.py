@@ -226,31 +226,46 @@ def seconds(*bars: tuple[str, float, float, float, float]) -> list[Event]:
     return [bar("AAPL", *prices, at=at) for at, *prices in bars]
 
 
-def test_a_providers_bars_are_judged_as_they_come() -> None:
+def test_a_providers_bars_are_judged_at_their_cut() -> None:
     events = seconds(
         ("10:00:00", 10, 11, 9, 10), ("10:00:05", 10, 12, 9.5, 11), ("10:00:06", 11, 11, 8, 9)
     )
     desk = Desk("aggregates").send(*events)
+    assert desk.notes(LOD_ALERT) == []
+    desk.send(clock("10:00:07"))
     assert desk.notes() == [("AAPL", "new high of day", 12.0)]
     assert desk.notes(LOD_ALERT) == [("AAPL", "new low of day", 8.0)]
     assert desk.row().day_high_ms == ms("10:00:05")
 
 
 def test_a_correction_widens_and_never_alerts() -> None:
-    events = seconds(
+    first, second, again, earlier = seconds(
         ("10:00:00", 10, 11, 9, 10),
         ("10:00:05", 10, 10.5, 9.5, 10),
-        ("10:00:05", 10, 12, 9.5, 10),  # the same bar again
-        ("10:00:00", 10, 13, 7, 10),  # an earlier one
+        ("10:00:05", 10, 12, 9.5, 10),
+        ("10:00:00", 10, 13, 7, 10),
     )
-    desk = Desk("aggregates").send(*events)
+    desk = Desk("aggregates").send(first, second, clock("10:00:06"), again, earlier)
     assert desk.alerts() == desk.alerts(LOD_ALERT) == []
     assert (desk.row().day_high, desk.row().day_low) == (13.0, 7.0)
 
 
+def test_of_a_bar_that_comes_again_within_its_second_the_last_is_judged() -> None:
+    morning_bar, first, again = seconds(
+        ("10:00:00", 10, 11, 10, 10), ("10:00:05", 10, 15, 10, 10), ("10:00:05", 10, 12, 10, 10)
+    )
+    for events in ([first, again], [again]):
+        desk = Desk("aggregates").send(morning_bar)
+        for event in events:
+            desk.send(event).restart()
+        assert desk.send(clock("10:00:06")).notes() == [("AAPL", "new high of day", 12.0)]
+        assert desk.row().day_high == 12.0
+
+
 def test_a_restart_between_a_bar_and_its_correction_changes_nothing() -> None:
     first, again = seconds(("10:00:05", 10, 11, 10, 10), ("10:00:05", 10, 12, 9, 10))
-    desk = Desk("aggregates").send(*seconds(("10:00:00", 10, 11, 10, 10)), first).restart()
+    desk = Desk("aggregates").send(*seconds(("10:00:00", 10, 11, 10, 10)), first)
+    desk.send(clock("10:00:06")).restart()
     assert desk.send(again).alerts() == []
     assert desk.row().day_high == 12.0
 

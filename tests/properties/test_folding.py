@@ -9,8 +9,8 @@ from tapewire.market.symbols import shard_of
 from tapewire.model.events import Aggregate, Clock, Event, Trade
 from tapewire.model.rows import Candle, Reference
 from tests.analyzers.market import Market, aggregate_fold, trade_fold
-from tests.analyzers.tape import FRIDAY, MONDAY, ms
-from tests.properties.tapes import ONE_DAY, SYMBOLS, Tape, events, pieces, places, tapes
+from tests.analyzers.tape import CALENDAR, FRIDAY, MONDAY, ms
+from tests.properties.tapes import DATES, ONE_DAY, SYMBOLS, Tape, events, pieces, places, tapes
 
 REFERENCES = [
     Reference(symbol, date, prev_day_close=100.0, avg_volume=1_000.0)
@@ -140,6 +140,51 @@ def bars_of(tape: Tape) -> list[Event]:
             )
         )
     return bars
+
+
+def whole_days(bars: list[Event]) -> dict[tuple[str, str], tuple[float, float, float]]:
+    """(trading date, symbol) -> high, low, last price; a newest bar replaces itself."""
+    newest: dict[tuple[str, str], Aggregate] = {}
+    counted: dict[tuple[str, str], list[Aggregate]] = {}
+    clock_ms = 0
+    for one in bars:
+        assert isinstance(one, Aggregate)
+        second_ms = int(one.start_timestamp)
+        clock_ms = max(clock_ms, second_ms)
+        today = CALENDAR.trading_date(clock_ms)
+        key = (CALENDAR.trading_date(second_ms), one.symbol)
+        if second_ms + 999 < clock_ms - 15 * 60_000 or key[0] != today:
+            continue
+        before = newest.get(key)
+        if before is None or before.start_timestamp <= one.start_timestamp:
+            if before is not None and before.start_timestamp < one.start_timestamp:
+                counted.setdefault(key, []).append(before)
+            newest[key] = one
+        else:
+            counted.setdefault(key, []).append(one)
+    return {
+        key: (
+            max(one.high for one in (*counted.get(key, ()), last)),
+            min(one.low for one in (*counted.get(key, ()), last)),
+            last.close,
+        )
+        for key, last in newest.items()
+    }
+
+
+@given(st.data())
+@settings(max_examples=80)
+def test_a_days_extremes_are_those_of_the_bars_that_counted_last(data: st.DataObject) -> None:
+    tape = bars_of(data.draw(tapes()))
+    owner = market("aggregates")
+    for piece in pieces(tape, data.draw(places(len(tape)))):
+        owner.show(*piece)
+    owner.finish()
+    found = {
+        (date, symbol): owner.quote(symbol, date) for date in DATES for symbol in owner.quoted(date)
+    }
+    rows = {key: (row.day_high, row.day_low, row.close) for key, row in found.items()}
+    assert rows == whole_days(tape)
 
 
 @given(st.data())

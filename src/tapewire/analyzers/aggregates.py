@@ -1,13 +1,16 @@
 """Provider aggregates into the same parts as trades.
 
-A provider's bar is an idempotent upsert: it is applied as it comes and replaces what an
-earlier bar of the same symbol and start said. The event time of a bar is the last
-millisecond that it covers.
+A provider's bar is an idempotent upsert: it replaces what an earlier bar of the same symbol
+and start said. The event time of a bar is the last millisecond that it covers. Of the bars of
+the current second the newest of each symbol waits for the cut, so that one which is sent again
+and again costs the parts nothing; what waits is shown at each drain.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
+
+from msgspec import msgpack, structs
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import SECOND_MS
@@ -19,13 +22,27 @@ from tapewire.model.events import Aggregate, Clock, Event, Gap
 from tapewire.model.rows import Fact, Reference
 from tapewire.model.streams import Stream
 
+_MARKS: Final = frozenset({Clock, Gap})
+
 
 @runtime_checkable
 class TakesAggregates(Protocol):
     """A part that understands provider bars."""
 
     def take(self, aggregate: Aggregate) -> None:
-        """Put one in."""
+        """Put one in; it replaces an earlier one of the same symbol and start.
+
+        The newest of each symbol comes right before the cut that ends its second, by symbol;
+        a correction of an earlier second as soon as it is known.
+        """
+
+
+@runtime_checkable
+class ShowsAggregates(Protocol):
+    """A part whose rows show bars that wait for the cut."""
+
+    def show(self, aggregates: Sequence[Aggregate]) -> None:
+        """Show these with the next drain; the cut brings them again, perhaps corrected."""
 
 
 class AggregateFold:
@@ -43,8 +60,11 @@ class AggregateFold:
     ) -> None:
         self._clock = ShardClock(calendar, parts)
         self._takers = [part for part in parts if isinstance(part, TakesAggregates)]
+        self._showing = [part for part in parts if isinstance(part, ShowsAggregates)]
         self._bar_ms = bar_ms
         self._calendar = calendar
+        self._waiting: dict[str, Aggregate] = {}
+        self._drained: dict[str, Aggregate] = {}
         self._standing_changed = False
         self.skipped: Counter[str] = Counter()
 
@@ -55,16 +75,40 @@ class AggregateFold:
 
     def apply(self, events: Sequence[Event]) -> None:
         """Fold bars, clocks and gaps in order."""
+        if _MARKS.isdisjoint(map(type, events)):
+            self._fold(events)  # type: ignore[arg-type]
+            return
         for event in events:
-            if isinstance(event, Aggregate):
-                self._take(event)
-            elif isinstance(event, Clock):
+            if isinstance(event, Clock):
                 self._tick(event)
             elif isinstance(event, Gap):
                 self._clock.gap(event)
                 self._standing_changed = self._clock.second_ms >= 0
+                self._drained = {}
+            else:
+                self._fold((event,))  # type: ignore[arg-type]
 
-    def _take(self, aggregate: Aggregate) -> None:
+    def _fold(self, aggregates: Iterable[Aggregate]) -> None:
+        """Keep the newest of each symbol: one dict store for a bar that replaces a waiting one."""
+        clock, waiting, bar_ms = self._clock, self._waiting, self._bar_ms
+        second_ms, cut_ms = clock.second_ms, clock.cut_ms
+        for one in aggregates:
+            start_ms, end_ms = one.start_timestamp, one.end_timestamp
+            if (
+                second_ms < end_ms <= cut_ms
+                and end_ms - start_ms == bar_ms
+                and one.low > 0 < one.open
+                and one.high > 0 < one.close
+            ):
+                known = waiting.get(one.symbol)
+                if known is None or known.start_timestamp == start_ms:
+                    waiting[one.symbol] = one
+                    continue
+            self._irregular(one)
+            waiting, second_ms, cut_ms = self._waiting, clock.second_ms, clock.cut_ms
+
+    def _irregular(self, aggregate: Aggregate) -> None:
+        """A second's first bar, a correction of an earlier second, or one that does not count."""
         t = int(aggregate.end_timestamp) - 1
         reason = self._objection(aggregate, t)
         if reason:
@@ -72,8 +116,14 @@ class AggregateFold:
             return
         if t >= self._clock.cut_ms:
             self._cut(t)
-        for part in self._takers:
-            part.take(aggregate)
+        known = self._waiting.get(aggregate.symbol)
+        newer = known is None or aggregate.start_timestamp >= known.start_timestamp
+        if t < self._clock.second_ms or not newer:
+            self._give(aggregate)
+            return
+        if known is not None and known.start_timestamp != aggregate.start_timestamp:
+            self._give(known)
+        self._waiting[aggregate.symbol] = aggregate
 
     def _objection(self, aggregate: Aggregate, t: int) -> str | None:
         if t + 1 - aggregate.start_timestamp != self._bar_ms:
@@ -84,6 +134,11 @@ class AggregateFold:
             return "bad_timestamp"
         return "too_late" if t < self._clock.second_ms - LATENESS_MS else None
 
+    def _give(self, aggregate: Aggregate) -> None:
+        for part in self._takers:
+            part.take(aggregate)
+        self._drained.pop(aggregate.symbol, None)  # what waits is shown on top of it
+
     def _tick(self, clock: Clock) -> None:
         if clock.timestamp_ms >= self._clock.cut_ms and self._clock.covers(clock.timestamp_ms):
             self._cut(clock.timestamp_ms)
@@ -92,20 +147,41 @@ class AggregateFold:
             self._clock.finish()
 
     def _cut(self, timestamp_ms: int) -> None:
+        """End the second: the parts get what waited, in an order that no restart changes."""
+        waiting, self._waiting, self._drained = self._waiting, {}, {}
+        for symbol in sorted(waiting):
+            self._give(waiting[symbol])
         self._clock.cut(timestamp_ms, (), ())
         self._standing_changed = True
 
     def refer(self, references: Iterable[Reference]) -> None:
-        """Give reference rows to the parts."""
+        """Give reference rows to the parts; what waits is shown again with them."""
         self._clock.refer(references)
+        self._drained = {}
 
     def learn(self, facts: Iterable[Fact]) -> None:
-        """Give facts to the parts that take them."""
-        self._clock.learn(list(facts))
+        """Give facts to the parts that take them, and show what waits of these symbols again."""
+        told = list(facts)
+        self._clock.learn(told)
+        for fact in told:
+            self._drained.pop(fact.symbol, None)
 
     def drain(self) -> Changes:
-        """Changes of every part, and where this shard stands."""
+        """Changes of every part, what waits for the cut, and where this shard stands."""
+        drained = self._drained
+        unfinished = {
+            symbol: aggregate
+            for symbol, aggregate in self._waiting.items()
+            if drained.get(symbol) is not aggregate
+        }
+        drained.update(unfinished)
+        for part in self._showing:
+            part.show(list(unfinished.values()))
         changes = self._clock.drain(())
+        if unfinished:
+            changes.private[_WAITING] = {
+                symbol: _encode(structs.astuple(one)) for symbol, one in unfinished.items()
+            }
         if self._standing_changed:
             changes.private[_NAME] = {"standing": self._clock.pack([])}
             self._standing_changed = False
@@ -114,6 +190,7 @@ class AggregateFold:
     def renew(self) -> None:
         """Make the next drain write everything."""
         self._clock.renew()
+        self._drained = {}
         self._standing_changed = self._clock.second_ms >= 0
 
     def first_hashes(self) -> Sequence[str]:
@@ -121,15 +198,23 @@ class AggregateFold:
         return [_NAME]
 
     def further_hashes(self, private: Hashes) -> Sequence[str]:
-        """The parts' hashes as of there."""
+        """What waited, and the parts' hashes as of there."""
         standing = read_standing(private.get(_NAME, {}).get("standing"))
-        return self._clock.hashes(standing.second_ms) if standing else []
+        return [_WAITING, *self._clock.hashes(standing.second_ms)] if standing else []
 
     def restore(self, private: Hashes) -> None:
-        """Stand where the earlier owner stood."""
+        """Stand where the earlier owner stood, in the middle of its second."""
         standing = read_standing(private.get(_NAME, {}).get("standing"))
-        if standing:
-            self._clock.restore(standing, private)
+        if standing is None:
+            return
+        self._clock.restore(standing, private)
+        for value in private.get(_WAITING, {}).values():
+            aggregate = Aggregate(*_decode(value))
+            if aggregate.end_timestamp > standing.second_ms:  # else the parts have it
+                self._waiting[aggregate.symbol] = self._drained[aggregate.symbol] = aggregate
 
 
-_NAME = "aggregates"
+_NAME: Final = "aggregates"
+_WAITING: Final = "aggregates_waiting"
+_encode = msgpack.Encoder().encode
+_decode = msgpack.Decoder(list[Any]).decode

@@ -122,11 +122,12 @@ class DailyRangeAnalyzer:
     ``running_cooldown_s``, nor while a break's cooldown lasts. A close outside that distance,
     one that does not go on, a session's first bar or a break begins the count anew.
 
-    **What is late.** A trade of an earlier second, and a provider's bar that is not the newest
-    of its symbol (a correction), widen the range and never alert.
+    **What is late.** A trade of an earlier second, and a provider's bar that is not newer than
+    the newest of its symbol (a correction), widen the range and never alert.
 
-    Alerts are decided bar by bar: each second's at its cut, in order of symbol; a provider's
-    as they come. The day turns at 04:00 and begins without ranges.
+    Alerts are decided bar by bar, each second's at its cut, in order of symbol; of a provider's
+    bar that was sent several times by then the last counts. The day turns at 04:00 and begins
+    without ranges.
     """
 
     def __init__(self, rules: RangeRules | None = None) -> None:

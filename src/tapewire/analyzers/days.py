@@ -18,12 +18,22 @@ class Print(Struct, array_like=True, frozen=True):
     q: int
 
 
+class Given(Struct, array_like=True, frozen=True, gc=False):
+    """What a provider computed of its newest bar and the day, and the day's extremes before it."""
+
+    second_vwap: float | None
+    vwap: float | None
+    average_size: float | None
+    high_before: float = -inf
+    low_before: float = inf
+
+
 class Day(Struct, array_like=True, gc=False):
     """Sums, extremes and first and last prices of one symbol's trading day.
 
     ``start_ms`` and ``second_*`` describe the last whole second (or, from minute
-    aggregates, minute) in which it traded. ``given`` holds (vwap of the bar, vwap of the
-    day, average size) where the provider computed them; else they follow from the sums.
+    aggregates, minute) in which it traded. ``given`` is there where the day comes from a
+    provider's bars; of trades the same follows from the sums.
     ``aged`` is the last price of the seconds before the longest window (0.0 for none) and
     ``aged_s`` the unix second that it is of: what a restart cannot tell from the windows.
     """
@@ -46,7 +56,7 @@ class Day(Struct, array_like=True, gc=False):
     second_trades: int = 0
     second_high: float = -inf
     second_low: float = inf
-    given: tuple[float | None, float | None, float | None] | None = None
+    given: Given | None = None
     aged: float = 0.0
     aged_s: int = -1
 
@@ -83,19 +93,34 @@ class Day(Struct, array_like=True, gc=False):
         self.second_low = min(self.second_low, bar.low)
 
     def take(self, aggregate: Aggregate, session: Session) -> None:
-        """Put a provider's bar in. An older one (a correction) only widens the extremes."""
-        start_ms = int(aggregate.start_timestamp)
-        self.high = max(self.high, aggregate.high)
-        self.low = min(self.low, aggregate.low)
+        """Put a provider's bar in.
+
+        The newest one sent again replaces all that it said; an older one (a correction) only
+        widens the extremes and corrects the first prices.
+        """
+        start_ms, given = int(aggregate.start_timestamp), self.given
         self._take_opens(aggregate, start_ms, session)
-        if start_ms < self.start_ms:
-            return
+        before = (self.high, self.low)
+        if given and start_ms <= self.start_ms:
+            before = (given.high_before, given.low_before)
+        if start_ms >= self.start_ms:
+            self._take_newest(aggregate, start_ms, *before)
+        elif given:
+            high, low = aggregate.high, aggregate.low
+            self.high, self.low = max(self.high, high), min(self.low, low)
+            before = (max(before[0], high), min(before[1], low))
+            self.given = Given(given.second_vwap, given.vwap, given.average_size, *before)
+
+    def _take_newest(self, aggregate: Aggregate, start_ms: int, high: float, low: float) -> None:
+        """Stand at a bar; ``high`` and ``low`` are the day's without it."""
         self.start_ms, self.end_ms = start_ms, int(aggregate.end_timestamp)
+        self.high, self.low = max(high, aggregate.high), min(low, aggregate.low)
         self.volume = aggregate.accumulated_volume
         self.close, self.close_t, self.close_q = aggregate.close, start_ms, 0
         self.second_volume = aggregate.volume
         self.second_high, self.second_low = aggregate.high, aggregate.low
-        self.given = (aggregate.vwap, aggregate.aggregate_vwap, aggregate.average_size)
+        figures = (aggregate.vwap, aggregate.aggregate_vwap, aggregate.average_size)
+        self.given = Given(*figures, high, low)
 
     def _take_opens(self, aggregate: Aggregate, start_ms: int, session: Session) -> None:
         if aggregate.official_open_price and session in AFTER_OPEN:
@@ -108,20 +133,20 @@ class Day(Struct, array_like=True, gc=False):
     @property
     def vwap(self) -> float | None:
         """Price of an average share since 04:00."""
-        return self.given[1] if self.given else vwap(self.notional, self.volume)
+        return self.given.vwap if self.given else vwap(self.notional, self.volume)
 
     @property
     def second_vwap(self) -> float | None:
         """Price of an average share in the last second."""
         if self.given:
-            return self.given[0]
+            return self.given.second_vwap
         return vwap(self.second_notional, self.second_volume)
 
     @property
     def average_size(self) -> float | None:
         """Shares an eligible trade in the last second."""
         if self.given:
-            return self.given[2]
+            return self.given.average_size
         return self.second_volume / self.second_trades if self.second_trades else None
 
 

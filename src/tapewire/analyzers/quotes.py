@@ -6,7 +6,7 @@ written again when a second enters or leaves one of its windows and when its usu
 this minute changes, so that it is right also while nothing trades.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Final
 
@@ -51,6 +51,7 @@ class QuoteRecords:
         self._second_ms = -1
         self._lost_until_ms = -1
         self._gap = False
+        self._unfinished: Sequence[Aggregate] = ()
 
     @property
     def date(self) -> str:
@@ -93,6 +94,10 @@ class QuoteRecords:
         record.take(aggregate, day.session_at(start_ms))
         self._windows.take(aggregate)
         self._touch(aggregate.symbol)
+
+    def show(self, aggregates: Sequence[Aggregate]) -> None:
+        """Show these with the next drain; the cut brings them again."""
+        self._unfinished = aggregates
 
     def clock(self, second_ms: int, day: TradingDay) -> None:
         """Move the windows; turn the day, and at the open the base of ``change_since_open``."""
@@ -213,6 +218,7 @@ class QuoteRecords:
         rows = self._encoded(records, day)
         shown = [(bar, day.session_at(bar.start_ms)) for bar in unfinished]
         seen = [self._with(bar, session) for bar, session in shown if concerns(bar, session)]
+        seen += self._with_unfinished(day)
         rows.update(self._encoded(seen, day))
         if rows:
             changes.rows[quote_hash(day.date)] = rows
@@ -229,6 +235,17 @@ class QuoteRecords:
         seen = copy(record) if record else Day(bar.symbol)
         seen.merge(bar, session)
         return seen
+
+    def _with_unfinished(self, day: TradingDay) -> Iterator[Day]:
+        """Days together with the provider's bars that wait for the cut."""
+        unfinished, self._unfinished = self._unfinished, ()
+        for aggregate in unfinished:
+            start_ms = int(aggregate.start_timestamp)
+            if start_ms >= day.turn_ms:
+                record = self.days.get(aggregate.symbol)
+                seen = copy(record) if record else Day(aggregate.symbol)
+                seen.take(aggregate, day.session_at(start_ms))
+                yield seen
 
     def _encoded(self, records: Iterable[Day], day: TradingDay) -> dict[str, bytes]:
         """Rows of days, packed."""
