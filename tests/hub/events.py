@@ -35,8 +35,11 @@ class Store:
 
     def add(self, feed: str, *items: HaltEvent | Sale, shard: str = "halts.0") -> None:
         """A shard's flush adds items; the hub is told."""
+        self.add_packed(feed, [encode_row(item) for item in items], shard)
+
+    def add_packed(self, feed: str, packed: list[bytes], shard: str = "halts.0") -> None:
+        """The same of items that are packed."""
         self._flushes += 1
-        packed = [encode_row(item) for item in items]
         self.keep(feed, packed, shard)
         changes = Published({}, {}, {}, {feed: packed}, [])
         self.stage.hub.market.take([Followed(shard, Place(1, self._flushes), changes)])

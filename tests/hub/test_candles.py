@@ -5,6 +5,7 @@ import pytest
 from tapewire.caches.cache import Place
 from tapewire.hub import loading
 from tapewire.hub.candles import CandleTable
+from tapewire.hub.decoding import Decoding
 from tapewire.model.candle_names import CandleHash
 from tests.hub.stage import FRIDAY, candle, candles_of, packed_candles, packed_seconds
 
@@ -22,7 +23,7 @@ def closes(table: CandleTable) -> dict[object, float]:
 
 
 def test_what_came_before_the_place_that_was_read_is_older_than_what_was_read() -> None:
-    table = CandleTable("AIG", "1m")
+    table = CandleTable("AIG", "1m", Decoding())
     for flush in (4, 5, 6):
         table.put("t.0", Place(1, flush), NAME, packed(0, float(flush)))
     table.load({"t.0": Place(1, 5)}, [(AIG, packed(0, 5.5))])
@@ -35,7 +36,7 @@ def test_what_came_before_the_place_that_was_read_is_older_than_what_was_read() 
 
 def test_too_much_before_it_is_read_means_reading_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "EARLY", 3)
-    table = CandleTable("AIG", "1m")
+    table = CandleTable("AIG", "1m", Decoding())
     for flush in range(5):
         table.put("t.0", Place(1, flush), NAME, packed(flush * 60_000, 1.0))
     table.load({"t.0": Place(1, 0)}, [])
@@ -45,7 +46,7 @@ def test_too_much_before_it_is_read_means_reading_again(monkeypatch: pytest.Monk
 
 
 def test_an_older_candle_does_not_replace_the_newest_of_a_symbol() -> None:
-    table = CandleTable("*", "1m")
+    table = CandleTable("*", "1m", Decoding())
     table.load({}, [(AIG, packed(60_000, 1.0))])
     table.put("t.0", Place(1, 1), NAME, packed(0, 5.0))
     assert closes(table) == {"AIG": 1.0}
@@ -54,7 +55,7 @@ def test_an_older_candle_does_not_replace_the_newest_of_a_symbol() -> None:
 
 
 def test_a_wildcard_for_intervals_has_the_newest_candle_of_each() -> None:
-    table = CandleTable("AIG", "*")
+    table = CandleTable("AIG", "*", Decoding())
     hours = CandleHash.of("US", "AIG", "1h", FRIDAY).name
     table.load({}, [(AIG, packed(60_000, 1.0))])
     table.put("t.0", Place(1, 1), hours, packed(0, 5.0))
@@ -64,7 +65,7 @@ def test_a_wildcard_for_intervals_has_the_newest_candle_of_each() -> None:
 
 
 def test_of_all_intervals_and_symbols_each_symbol_has_the_shortest_of_its_newest() -> None:
-    table = CandleTable("*", "*")
+    table = CandleTable("*", "*", Decoding())
     seconds = CandleHash.of("US", "AIG", "1s").name
     hours = CandleHash.of("US", "AIG", "1h", FRIDAY).name
     table.load({}, [])
@@ -77,7 +78,7 @@ def test_of_all_intervals_and_symbols_each_symbol_has_the_shortest_of_its_newest
 
 
 def test_one_second_candles_of_a_symbol_go_after_fifteen_minutes() -> None:
-    table = CandleTable("AIG", "1s")
+    table = CandleTable("AIG", "1s", Decoding())
     name = CandleHash.of("US", "AIG", "1s").name
     table.load({}, [])
     for second in (0, 5, 600, 906):

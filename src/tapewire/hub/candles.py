@@ -6,6 +6,7 @@ from typing import Any, Final
 from msgspec.structs import astuple
 
 from tapewire.caches.cache import Place
+from tapewire.hub.decoding import Decoding
 from tapewire.hub.feeds import ANY
 from tapewire.hub.loading import OnDemand
 from tapewire.hub.tables import ChangeLog, Row, Rows
@@ -42,8 +43,9 @@ class CandleTable(OnDemand[Mapping[str, bytes]]):
     fields = CandleView.__struct_fields__
     is_board = False
 
-    def __init__(self, symbol: str, interval: str) -> None:
+    def __init__(self, symbol: str, interval: str, decoding: Decoding) -> None:
         super().__init__()
+        self._decoding = decoding
         self.key = key_of(symbol, interval)
         self.symbol = symbol
         self.interval = interval
@@ -83,7 +85,7 @@ class CandleTable(OnDemand[Mapping[str, bytes]]):
     def _keep(self, name: CandleHash, rows: Mapping[str, bytes]) -> set[Key]:
         """Take in packed candles; the keys of rows that changed."""
         touched: set[Key] = set()
-        for candle in name.candles(rows):
+        for candle in self._decoding.candles(name, rows):
             row = astuple(CandleView.of(candle, name.symbol, name.exchange, name.interval))
             key: Key = candle.start_ms
             if self.is_newest_only:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from tapewire.hub.events import Entry, EventLog, Numbers, epoch_of, numbers_of
+from tapewire.hub.events import Entry, EventLog, Numbers, epoch_of, numbers_of, readable
 from tapewire.hub.feeds import Target
 from tapewire.hub.views import Pace, Position, Spec, pick
 from tapewire.model.messages import Since
@@ -19,6 +19,7 @@ BEGAN_ANEW: Final = -1
 """The position of a client whose items' numbers mean nothing any more."""
 
 TOO_SLOW: Final = f"a client is kept {BACKLOG:,} items; these were dropped"
+UNREADABLE: Final = "these cannot be read by this version"
 NOT_KEPT: Final = "these are no longer kept"
 LOST: Final = "the store lost items; numbers began anew"
 
@@ -124,15 +125,25 @@ class EventView:
         return self._since(before, None if self.epoch == epoch else self.epoch)
 
     def _since(self, position: int, epoch: str | None) -> list[bytes]:
-        items = self.table.between(max(position, self.seq - BACKLOG), self.seq)
-        if len(items) == self.seq - position:
-            return self._writer.event(self, items, position, epoch)
-        return self._missed(items, position, TOO_SLOW)
+        entries = self.table.between(max(position, self.seq - BACKLOG), self.seq)
+        return self._told(entries, position, epoch, TOO_SLOW)
 
-    def _missed(self, items: Sequence[Entry], position: int, reason: str) -> list[bytes]:
+    def _told(
+        self, entries: Sequence[Entry], position: int, epoch: str | None, reason: str
+    ) -> list[bytes]:
+        """What leads from ``position`` to ``seq`` by these entries; what they lack is a gap.
+
+        Items that cannot be read are lost too: a gap of as many, then the others.
+        """
+        items, owed = readable(entries), self.seq - position
+        if len(items) == owed:
+            return self._writer.event(self, items, position, epoch) if items else []
+        dropped = max(owed - len(entries), 0)
+        self._counters["dropped_items"] += dropped
         up_to = max(self.seq - len(items), position)
-        self._counters["dropped_items"] += up_to - position
-        return self._writer.missed(self, items, (position, up_to), reason)
+        return self._writer.missed(
+            self, items, (position, up_to), reason if dropped else UNREADABLE
+        )
 
     def position_of(self, since: Since, hub_epoch: str) -> Position:
         """Where a client that comes back stands; None where that means nothing here."""
@@ -153,7 +164,12 @@ class EventView:
 
     def shown(self) -> list[Entry]:
         """The items of a snapshot, oldest first."""
-        return self.table.between(self.seq - (self.spec.limit or SHOWN), self.seq)
+        limit = self.spec.limit or SHOWN
+        newest = self.table.between(self.seq - limit, self.seq)
+        items = readable(newest)
+        if len(items) < len(newest):
+            items = readable(self.table.between(self.table.first, self.seq))[-limit:]
+        return items
 
     def catch_up(self, position: Position) -> list[bytes] | None:
         """What leads from ``position`` to ``seq``; None if only a snapshot does."""
@@ -176,10 +192,8 @@ class EventView:
             return None
         position = sum(numbers.values())
         kept = self.table.between(self.table.first, self.seq)
-        items = [entry for entry in kept if entry.number > numbers.get(entry.shard, 0)]
-        if len(items) == self.seq - position <= BACKLOG:
-            return self._writer.event(self, items, position, self.epoch) if items else []
-        return self._missed(items[-BACKLOG:], position, NOT_KEPT)
+        entries = [entry for entry in kept if entry.number > numbers.get(entry.shard, 0)]
+        return self._told(entries[-BACKLOG:], position, self.epoch, NOT_KEPT)
 
     def fields_of(self, item: Entry) -> dict[str, object]:
         """An item's fields by name."""

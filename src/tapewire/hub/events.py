@@ -7,14 +7,13 @@ understands both, so a client may go on anywhere.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, NamedTuple
-
-from msgspec.structs import astuple
+from typing import Final, NamedTuple
 
 from tapewire.caches.cache import Items, Place
-from tapewire.caches.records import decoder, time_of
+from tapewire.caches.records import TIMES
+from tapewire.hub.decoding import Decoding
 from tapewire.hub.feeds import ANY
 from tapewire.hub.loading import OnDemand
 from tapewire.hub.tables import Row
@@ -51,7 +50,7 @@ def numbers_of(since: Since) -> dict[str, int] | None:
 
 
 class Entry(NamedTuple):
-    """One item: which shard gave it which number, and its fields."""
+    """One item: which shard gave it which number, and its fields (none if it cannot be read)."""
 
     shard: str
     number: int
@@ -63,13 +62,14 @@ class EventLog(OnDemand[Sequence[bytes]]):
 
     Of a wildcard (``trades:*``) what came since somebody asked for it, numbered here: its
     lists are too many for one position. Bounded as the feed is in the store (drop_oldest).
-    ``name`` is that of the list in the store.
+    ``name`` is that of the list in the store. An item that does not decode keeps its number, so
+    that it is missing instead of those after it being taken for others.
     """
 
     key = ""
     is_board = False
 
-    def __init__(self, feed: Feed, name: str) -> None:
+    def __init__(self, feed: Feed, name: str, decoding: Decoding) -> None:
         super().__init__()
         if feed.row is None:
             raise ValueError(f"event feed {feed.pattern!r} has no row in the feed table")
@@ -84,7 +84,9 @@ class EventLog(OnDemand[Sequence[bytes]]):
         self.end = 0
         """The position after the newest item: the sum of all numbers given."""
 
-        self._decode = decoder(feed.row).decode
+        self._decode = decoding.rows(feed.family, feed.row)
+        self._time = next((self.fields.index(name) for name in TIMES if name in own), None)
+        self._symbol = self.fields.index("symbol") if "symbol" in self.fields else None
         self._entries: deque[Entry] = deque(maxlen=feed.max_items)
 
     @property
@@ -113,8 +115,8 @@ class EventLog(OnDemand[Sequence[bytes]]):
         self.end += len(value)
 
     def _item(self, packed: bytes, symbol: str) -> Row:
-        fields: tuple[Any, ...] = astuple(self._decode(packed))
-        return (symbol, *fields) if self._is_named else fields
+        fields = self._decode(packed)
+        return (symbol, *fields) if self._is_named and fields else fields
 
     def load(self, places: Mapping[str, Place], found: Mapping[str, Items]) -> None:
         """Take in each shard's list, and its place when it was read.
@@ -143,21 +145,33 @@ class EventLog(OnDemand[Sequence[bytes]]):
     def _new(self, found: Mapping[str, Items]) -> Iterator[Entry]:
         """Items with numbers that are not known yet, by (time, symbol, number)."""
         symbol = self.name.partition(":")[2]
-        new: list[tuple[int, str, int, str, bytes]] = []
+        new: list[tuple[tuple[int, str, int, str], Entry]] = []
         for shard, items in found.items():
-            known = self.numbers.get(shard, 0)
+            known, at = self.numbers.get(shard, 0), (0, "")
             for number, packed in items.kept:
                 if number > known:
-                    record = self._decode(packed)
-                    of = getattr(record, "symbol", symbol)
-                    new.append((time_of(record), of, number, shard, packed))
-        for _, _, number, shard, packed in sorted(new):
-            yield Entry(shard, number, self._item(packed, symbol))
+                    item = self._item(packed, symbol)
+                    at = self._place(item) if item else at
+                    new.append(((*at, number, shard), Entry(shard, number, item)))
+        return (entry for _, entry in sorted(new, key=lambda one: one[0]))
+
+    def _place(self, item: Row) -> tuple[int, str]:
+        """An item's time and symbol, by which items of several shards are ordered."""
+        of = item[self._symbol] if self._symbol is not None else ""
+        return (int(item[self._time]) if self._time is not None else 0), of
 
     def between(self, after: int, up_to: int) -> list[Entry]:
-        """Items after one position up to another, oldest first, as far as they are kept."""
+        """Items after one position up to another, oldest first, as far as they are kept.
+
+        Those that cannot be read are among them; ``readable`` leaves them out.
+        """
         start = max(after - self.first, 0)
         return list(islice(self._entries, start, max(up_to - self.first, 0)))
+
+
+def readable(entries: Iterable[Entry]) -> list[Entry]:
+    """Those whose fields are known."""
+    return [entry for entry in entries if entry.item]
 
 
 _NO_ITEMS: Final = Items(0, [])

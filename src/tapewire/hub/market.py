@@ -11,6 +11,7 @@ from typing import Final
 
 from tapewire.caches.cache import Followed, Items, Place
 from tapewire.hub.candles import CandleTable
+from tapewire.hub.decoding import Decoding
 from tapewire.hub.events import EventLog
 from tapewire.hub.feeds import ANY, Target
 from tapewire.hub.rankings import RANKED_TABLES, RankingStore
@@ -33,13 +34,14 @@ class Market:
     """Records, boards, rankings, candles, events, services, and losses upstream."""
 
     def __init__(self) -> None:
-        self.quotes = RecordTable(QuoteRecord)
+        self.decoding = Decoding()
+        self.quotes = RecordTable(QuoteRecord, family="quote", decoding=self.decoding)
         self.records = {"quote": self.quotes} | {
-            feed.family: RecordTable(feed.row, feed.key)
+            feed.family: RecordTable(feed.row, feed.key, family=feed.family, decoding=self.decoding)
             for feed in all_feeds()
             if feed.kind is Kind.STATE and feed.row is not None
         }
-        self.rankings = {family: RankingStore() for family in RANKED_TABLES}
+        self.rankings = {family: RankingStore(family, self.decoding) for family in RANKED_TABLES}
         self.kept: Mapping[str, RecordTable | RankingStore] = {**self.records, **self.rankings}
         """Family -> what keeps all its rows: these are read before anything is followed."""
 
@@ -108,29 +110,36 @@ class Market:
     def _apply(self, entry: Followed) -> None:
         changes = entry.changes
         for name, rows in changes.rows.items():
-            family, _, date = name.partition(":")
-            if family in self.kept:
-                self.kept[family].put(entry.shard, date, rows)
-            elif self.candles:
-                self._put_candles(entry, name, rows)
+            self._put_rows(entry, name, rows)
         for name, gone in changes.removed.items():
             family, _, date = name.partition(":")
             if family in self.kept:
                 self.kept[family].remove(entry.shard, date, gone)
         for name, change in changes.boards.items():
             board, _, date = name.rpartition(":")
-            if board in self.boards:
+            if board in self.boards and self.decoding.is_dated(board, date, len(change.put)):
                 self.boards[board].put(entry.shard, date, change)
         if self.logs:
             self._put_items(entry)
         if changes.gaps:
             self._lose(changes.gaps)
 
+    def _put_rows(self, entry: Followed, name: str, rows: Mapping[str, bytes]) -> None:
+        family, _, date = name.partition(":")
+        if family in self.kept:
+            if self.decoding.is_dated(family, date, len(rows)):
+                self.kept[family].put(entry.shard, date, rows)
+        elif self.candles:
+            self._put_candles(entry, name, rows)
+
     def _put_candles(self, entry: Followed, name: str, rows: Mapping[str, bytes]) -> None:
         if is_candles(name):
-            self._put_some(entry, CandleHash.parse(name), rows)
+            place = self.decoding.name(CandleHash.parse, name, len(rows))
+            if place is not None:
+                self._put_some(entry, place, rows)
         elif is_seconds(name) and any(key[0] in ("1s", ANY) for key in self.candles):
-            for one, packed in SecondsHash.parse(name).split(rows):
+            slot = self.decoding.name(SecondsHash.parse, name, len(rows))
+            for one, packed in slot.split(rows) if slot is not None else ():
                 self._put_some(entry, one, packed)
 
     def _put_some(self, entry: Followed, one: CandleHash, rows: Mapping[str, bytes]) -> None:
@@ -156,12 +165,14 @@ class Market:
         """The table that a feed shows; one that is read on demand is made when asked for."""
         family = target.feed.family
         if target.is_event:
-            return self.logs.setdefault(target.name, EventLog(target.feed, target.name))
+            log = EventLog(target.feed, target.name, self.decoding)
+            return self.logs.setdefault(target.name, log)
         if family in self.rankings:
             return RANKED_TABLES[family](self.rankings[family], target.window, target.metric)
         if family == "candles":
             key = (target.interval, target.symbol)
-            return self.candles.setdefault(key, CandleTable(target.symbol, target.interval))
+            table = CandleTable(target.symbol, target.interval, self.decoding)
+            return self.candles.setdefault(key, table)
         if family in self.records:
             records = self.records[family]
             return records if target.is_wildcard else OneRecord(records, target.symbol)

@@ -1,13 +1,14 @@
 """Rankings that each shard keeps whole: top trades and largest prints, merged over all shards."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple
 
 from tapewire.caches.rankings import Ranking, merge_prints, merge_top_trades
+from tapewire.hub.decoding import Decoding
 from tapewire.hub.tables import Row, Rows
 from tapewire.model.feeds import AS_OF
 from tapewire.model.messages import Key
@@ -16,13 +17,17 @@ from tapewire.model.rows import LargestPrint, TopTrade, decode_prints, decode_to
 PRINTS: Final = "prints"
 """The one field of a hash of largest prints."""
 
+T = TypeVar("T")
+
 _decode_ms = msgspec.msgpack.Decoder(int).decode
 
 
 class RankingStore:
     """All lists of one family: shard -> its newest trading date -> field -> packed list."""
 
-    def __init__(self) -> None:
+    def __init__(self, family: str, decoding: Decoding) -> None:
+        self._family = family
+        self._decoding = decoding
         self.ready = False
         self.generation = 0
         self.version = 0
@@ -48,10 +53,25 @@ class RankingStore:
             lists.pop(field, None)
         self.version += 1
 
-    def lists(self, field: str) -> Iterator[tuple[str, Mapping[str, bytes]]]:
-        """Trading date and hash of every shard that has this field."""
+    def lists(
+        self, field: str, decode: Callable[[bytes], T]
+    ) -> Iterator[tuple[str, dict[str, bytes], T]]:
+        """Trading date, hash and list of every shard that has this field."""
         for dates in self._stored.values():
-            yield from ((date, lists) for date, lists in dates.items() if field in lists)
+            for date, lists in dates.items():
+                found = self.value(lists, field, decode)
+                if found is not None:
+                    yield date, lists, found
+
+    def value(self, lists: dict[str, bytes], field: str, decode: Callable[[bytes], T]) -> T | None:
+        """A field of a hash, decoded; None without it. One that does not decode is forgotten."""
+        packed = lists.get(field)
+        if packed is None:
+            return None
+        found = self._decoding.value(self._family, decode, packed)
+        if found is None:
+            del lists[field]
+        return found
 
 
 class RankedTable:
@@ -116,23 +136,21 @@ def top_trades(store: RankingStore, window: str, metric: str) -> RankedTable:
     field = f"{window}:{metric}"
 
     def merge() -> Sequence[TopTrade]:
-        found = (lists for _, lists in store.lists(field))
-        rankings = [Ranking(_as_of(lists), decode_top_trades(lists[field])) for lists in found]
+        rankings = [
+            Ranking(store.value(lists, AS_OF, _decode_ms) or 0, found)
+            for _, lists, found in store.lists(field, decode_top_trades)
+        ]
         return merge_top_trades(rankings, window, metric)
 
     return RankedTable(store, TopTrade, "symbol", merge)
-
-
-def _as_of(lists: Mapping[str, bytes]) -> int:
-    return _decode_ms(lists[AS_OF]) if AS_OF in lists else 0
 
 
 def largest_prints(store: RankingStore, window: str, metric: str) -> RankedTable:
     """``largest_prints``, which has neither window nor metric."""
 
     def merge() -> Sequence[LargestPrint]:
-        found = store.lists(PRINTS)
-        return merge_prints((date, decode_prints(lists[PRINTS])) for date, lists in found)
+        found = store.lists(PRINTS, decode_prints)
+        return merge_prints((date, prints) for date, _, prints in found)
 
     return RankedTable(store, LargestPrint, "rank", merge)
 

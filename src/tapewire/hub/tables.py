@@ -9,16 +9,17 @@ somebody looks at them, not when they arrive.
 """
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date as calendar_date
 from datetime import timedelta
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
-from msgspec.structs import astuple
 
 from tapewire.caches.boards import Line, merge_boards
-from tapewire.caches.records import TIMES, decoder
+from tapewire.caches.records import TIMES
+from tapewire.hub.decoding import Decoding
 from tapewire.model.changes import BoardChange
 from tapewire.model.feeds import BOARD_SIZE
 from tapewire.model.messages import Key
@@ -95,7 +96,7 @@ class ChangeLog:
 
 
 class Stored(Struct, gc=False):
-    """One record as it came, and decoded once somebody looked."""
+    """One record as it came, and decoded once somebody looked; ``row`` is empty if it cannot be."""
 
     date: str
     shard: str
@@ -107,17 +108,22 @@ class Stored(Struct, gc=False):
 class RecordTable:
     """``quote:*``, ``daily_range:*``, ``halt_state:*``: the newest record of every symbol.
 
+    A record that does not decode is as good as none.
+
     Args:
         record: what a packed record is.
         key: the field that records are keyed by.
+        family: the feed's, under which ``decoding`` counts.
     """
 
     is_board = False
 
-    def __init__(self, record: type[Struct], key: str = "symbol") -> None:
+    def __init__(
+        self, record: type[Struct], key: str = "symbol", *, family: str, decoding: Decoding
+    ) -> None:
         self.fields = record.__struct_fields__
         self.key = key
-        self._decode = decoder(record).decode
+        self._decode = decoding.rows(family, record)
         self._time = next((self.fields.index(name) for name in TIMES if name in self.fields), None)
         self.ready = False
         self.version = 0
@@ -173,17 +179,18 @@ class RecordTable:
         """
         if known.shard == new.shard or known.date != new.date or self._time is None:
             return new.date >= known.date
-        return bool(self._decoded(new)[self._time] >= self._decoded(known)[self._time])
+        newer, older = self._decoded(new), self._decoded(known)
+        return not older or bool(newer and newer[self._time] >= older[self._time])
 
     def _decoded(self, stored: Stored) -> Row:
         if stored.row is None:
-            stored.row = astuple(self._decode(stored.packed))
+            stored.row = self._decode(stored.packed)
         return stored.row
 
     def row(self, key: Key) -> Row | None:
         """One symbol's record."""
         stored = self._stored.get(key)
-        return self._decoded(stored) if stored is not None else None
+        return (self._decoded(stored) or None) if stored is not None else None
 
     def touched(self, since: int) -> Collection[Key] | None:
         """Symbols touched after a version."""
@@ -197,9 +204,12 @@ class RecordTable:
     def rows(self, limit: int | None) -> Rows:
         """Every symbol's record; with a limit the first symbols of the alphabet."""
         if limit is not None:
-            first = sorted(self._stored, key=str)[:limit]
-            return {symbol: self._decoded(self._stored[symbol]) for symbol in first}
-        return {symbol: self._decoded(stored) for symbol, stored in self._stored.items()}
+            known = ((symbol, self._stored[symbol]) for symbol in sorted(self._stored, key=str))
+            return dict(islice(self._readable(known), limit))
+        return dict(self._readable(self._stored.items()))
+
+    def _readable(self, stored: Iterable[tuple[Key, Stored]]) -> Iterator[tuple[Key, Row]]:
+        return ((symbol, row) for symbol, one in stored if (row := self._decoded(one)))
 
 
 def _days_before(date: str, days: int) -> str:

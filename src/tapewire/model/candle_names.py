@@ -114,7 +114,10 @@ class CandleHash(NamedTuple):
         return [f"{self.name}.{block}" for block in BLOCKS]
 
     def candles(self, rows: Mapping[str, bytes]) -> Iterator[Candle]:
-        """Unpack a hash's fields; of one-second candles, field = slot (ms UTC)."""
+        """Unpack a hash's fields; of one-second candles, field = slot (ms UTC).
+
+        Raises ValueError or MsgspecError where a name, a field or a value is of another layout.
+        """
         if self.interval == "1s":
             for slot, packed in rows.items():
                 yield from read_seconds(packed, int(slot))

@@ -30,6 +30,7 @@ from tapewire.runtime.health import describe, is_ready, metrics
 from tapewire.runtime.logging import SampledLog, get_logger
 from tapewire.runtime.loopback import LOOPBACK, check_host, hostname
 from tapewire.runtime.service import DependencyMissing, Report, State
+from tapewire.services.undecodable_log import UndecodableLog
 from tapewire.services.widget_access import Origins
 from tapewire.services.widget_socket import SocketBounds, WidgetSocket, response, text_frame
 from tapewire.services.widget_source import WidgetSource
@@ -113,6 +114,7 @@ class WidgetDataService:
         self._listed: Sequence[Report] = ()
         self._registry_failures = 0
         self._sampled = SampledLog(log, per_second=1)
+        self._undecodable = UndecodableLog(self.hub.market.decoding, monotonic_s)
         self._sent = Sent()
         self._ended = asyncio.Event()
         self._all_left = asyncio.Event()
@@ -204,6 +206,7 @@ class WidgetDataService:
         while True:
             await self._look()
             await self._tell_interest()
+            self._undecodable.look()
             now_s = asyncio.get_running_loop().time()
             for client in list(self._clients):
                 client.check(now_s)
@@ -320,7 +323,7 @@ class WidgetDataService:
     def report(self) -> Report:
         """Clients, frames, conflation; healthy while the change streams are followed."""
         sent, now_ms = self._sent, self._wall_ms()
-        counters = self.hub.counters
+        counters, undecodable = self.hub.counters, self.hub.market.decoding.counts
         running = self._state is State.RUNNING
         away = self.source.away
         return Report(
@@ -330,11 +333,16 @@ class WidgetDataService:
             healthy=running and not away,
             since_ms=self._since_ms,
             rates=sent.rates(now_ms),
-            drops={name: counters[name] for name in DROPS if counters[name]},
+            drops={name: counters[name] for name in DROPS if counters[name]}
+            | ({"undecodable": undecodable.total()} if undecodable else {}),
             detail={
                 "address": f"ws://{self._options.host}:{self.port}{PATH}",
                 "clients": len(self._clients),
-                "feeds": {"state": self.hub.condition.state, **self.hub.figures},
+                "feeds": {
+                    "state": self.hub.condition.state,
+                    **self.hub.figures,
+                    "undecodable": dict(undecodable),
+                },
                 "shards": {shard: str(place) for shard, place in self.source.shards.items()},
                 "counters": dict(counters),
                 "resets": self.source.resets,

@@ -21,6 +21,7 @@ from tapewire.caches.cache import (
     WidgetCache,
 )
 from tapewire.caches.candles import by_symbol
+from tapewire.caches.decoding import UNDECODABLE
 from tapewire.caches.following import START
 from tapewire.hub.candles import CandleTable
 from tapewire.hub.events import EventLog
@@ -33,6 +34,7 @@ from tapewire.model.candle_names import (
     SecondsHash,
     is_candles,
     is_seconds,
+    midnight_ms,
     seconds_hash,
 )
 from tapewire.model.changes import BoardChange, Published
@@ -121,8 +123,12 @@ class WidgetSource:
             except CacheError as error:
                 self._lose("the widget data cache refused to answer", error)
                 await asyncio.sleep(LOOK_S)
+            except UNDECODABLE as error:
+                self._lose("what the widget data cache holds cannot be read", error)
+                self._places = {}  # rows are read anew: the stream may hold what nobody can read
+                await asyncio.sleep(LOOK_S)
 
-    def _lose(self, why: str, error: CacheError) -> None:
+    def _lose(self, why: str, error: Exception) -> None:
         self.failures += 1
         if self.away != why:
             log.warning("feeds are stale", reason=why, cause=str(error))
@@ -203,7 +209,8 @@ class WidgetSource:
         """Remember dates and ten-second slots of which there is something to read."""
         for name in names:
             if is_seconds(name):
-                self._slots.add(SecondsHash.parse(name).slot_ms)
+                slot = self._market.decoding.name(SecondsHash.parse, name)
+                self._slots.update({slot.slot_ms} if slot is not None else ())
             elif _is_dated(name):
                 self._dates.add(_date(name))
         if len(self._slots) > MOST_SLOTS:
@@ -242,7 +249,7 @@ class WidgetSource:
             for table in self._market.wanted():
                 try:
                     await self._load(table)
-                except CacheError as error:
+                except (CacheError, *UNDECODABLE) as error:
                     log.warning("candles or items could not be read", cause=str(error))
                     await asyncio.sleep(LOOK_S)
                     self._wanted.set()
@@ -293,10 +300,19 @@ class WidgetSource:
                 if is_seconds(name):
                     seconds.append((SecondsHash.parse(name).slot_ms, rows))
                 elif rows:
-                    found.append((CandleHash.parse(name), _chosen(table, rows)))
+                    found.append(self._chosen(table, CandleHash.parse(name), rows))
         for symbol, slots in by_symbol(seconds).items():
-            found.append((CandleHash.of(EXCHANGE, symbol, "1s"), _chosen(table, slots)))
+            of_symbol = CandleHash.of(EXCHANGE, symbol, "1s")
+            found.append(self._chosen(table, of_symbol, slots))
         return first
+
+    def _chosen(
+        self, table: CandleTable, name: CandleHash, rows: Mapping[str, bytes]
+    ) -> tuple[CandleHash, Mapping[str, bytes]]:
+        """All candles; where each row is the newest one, that one (of seconds, the last few)."""
+        if not table.is_newest_only:
+            return name, rows
+        return name, self._market.decoding.newest(name, rows)
 
     async def _candle_hashes(
         self, table: CandleTable, shard: str
@@ -315,15 +331,28 @@ class WidgetSource:
                     names = CandleHash.of(EXCHANGE, table.symbol, interval, date).hashes()
                     wanted.update(dict.fromkeys(names))
         elif longer:
-            wanted.update(dict.fromkeys(_newest(await self._cache.names(shard), longer)))
+            named = filter(is_candles, await self._cache.names(shard))
+            parsed = {name: self._market.decoding.name(_block, name) for name in named}
+            wanted.update(dict.fromkeys(_newest(parsed, longer)))
         return wanted
 
 
-def _newest(names: Iterable[str], intervals: Collection[str]) -> list[str]:
+def _block(name: str) -> tuple[CandleHash, int]:
+    """Which candles a hash holds, and which block of them; ValueError for another's name."""
+    found = CandleHash.parse(name)
+    midnight_ms(found.date)
+    return found, int(name.rpartition(":")[2].partition(".")[2] or 0)
+
+
+def _newest(
+    parsed: Mapping[str, tuple[CandleHash, int] | None], intervals: Collection[str]
+) -> list[str]:
     """Each symbol's hash with the newest candles of these intervals, of the last date."""
     newest: dict[CandleHash, tuple[int, str]] = {}
-    for name in filter(is_candles, names):
-        place, block = CandleHash.parse(name), int(name.rpartition(":")[2].partition(".")[2] or 0)
+    for name, found in parsed.items():
+        if found is None:
+            continue
+        place, block = found
         if place.interval in intervals and (block, name) > newest.get(place, (-1, "")):
             newest[place] = block, name
     last = max((place.date for place in newest), default="")
@@ -341,11 +370,3 @@ def _date(name: str) -> str:
 def _is_dated(name: str) -> bool:
     """Whether it is a hash whose name ends in a trading date that may have candles."""
     return _family(name) in ("quote", "candles")
-
-
-def _chosen(table: CandleTable, rows: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    """All candles; where each row is the newest one, that one (of seconds, the last few)."""
-    if not table.is_newest_only:
-        return rows
-    newest = max(rows, key=int)
-    return {newest: rows[newest]}
