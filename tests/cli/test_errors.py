@@ -5,6 +5,7 @@ import errno
 import pytest
 
 from tapewire.caches.cache import CacheUnavailable
+from tapewire.caches.decoding import UndecodableRowError
 from tapewire.cli.errors import explain, report
 from tapewire.providers.capture import NotACaptureError
 from tapewire.queues.queue import QueueError
@@ -31,6 +32,13 @@ def test_errors_of_the_parts_have_exit_codes_and_keep_their_words(
     error: Exception, code: int
 ) -> None:
     assert explain(error) == (code, "no")
+
+
+def test_a_row_of_another_version_is_a_source_that_cannot_be_read() -> None:
+    code, message = explain(UndecodableRowError("feed quote, key quote:2026-11-20", "0 bytes"))
+    assert code == 2
+    assert "feed quote, key quote:2026-11-20: 0 bytes; expected what version" in message
+    assert "start with an empty store" in message
 
 
 def test_a_file_that_cannot_be_read_is_named() -> None:

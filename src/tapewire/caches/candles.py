@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 from tapewire.caches.cache import WidgetCache
+from tapewire.caches.decoding import decoded_candles, parsed_name
 from tapewire.market.sessions import SessionCalendar
 from tapewire.model.candle_names import (
     SECONDS_KEPT_MS,
@@ -33,6 +34,8 @@ def calendar() -> SessionCalendar:
 
 class CandleReader:
     """Candles of one cache; every method raises CacheUnavailable when it does not answer.
+
+    And UndecodableRowError for a row that this version cannot read.
 
     ``interval`` is ``1s``, ``1m``, ``5m``, ``15m``, ``1h`` or ``1d``; times are ms UTC.
     """
@@ -128,7 +131,8 @@ class CandleReader:
         places: Places = {}
         for shard in await self._cache.shards():
             for name in filter(is_candles, await self._cache.names(shard)):
-                places.setdefault(CandleHash.parse(name), []).append((shard, name))
+                place = parsed_name(CandleHash.parse, shard, name)
+                places.setdefault(place, []).append((shard, name))
         return places
 
     async def _dates_between(
@@ -151,13 +155,13 @@ class CandleReader:
             rows = await self._cache.fetch(shard, wanted)
             for day in days:
                 for name in day.hashes():
-                    candles = day.candles(rows.get(name, {}))
+                    candles = decoded_candles(day, rows.get(name, {}))
                     found.update((candle.start_ms, candle) for candle in candles)
         return [found[start] for start in sorted(found)]
 
     async def _seconds_of(self, exchange: str, symbol: str) -> list[Candle]:
         rows = (await self._seconds(exchange, [symbol])).get(symbol, {})
-        return list(CandleHash.of(exchange, symbol, "1s").candles(rows))
+        return decoded_candles(CandleHash.of(exchange, symbol, "1s"), rows)
 
     async def _seconds(
         self, exchange: str, symbols: Sequence[str] | None
@@ -166,7 +170,7 @@ class CandleReader:
         found: list[tuple[int, Mapping[str, bytes]]] = []
         for shard in await self._cache.shards():
             names = filter(is_seconds, await self._cache.names(shard))
-            parsed = {name: SecondsHash.parse(name) for name in names}
+            parsed = {name: parsed_name(SecondsHash.parse, shard, name) for name in names}
             wanted = {name: symbols for name, one in parsed.items() if one.exchange == exchange}
             rows = await self._cache.fetch(shard, wanted)
             found += [(parsed[name].slot_ms, packed) for name, packed in rows.items()]

@@ -14,6 +14,7 @@ from msgspec.structs import asdict
 
 from tapewire.caches.boards import Line, merge_boards
 from tapewire.caches.candles import CandleReader, Places
+from tapewire.caches.decoding import decoded, decoded_candles
 from tapewire.caches.records import RecordReader, feed_name
 from tapewire.caches.trade_reader import TradeReader
 from tapewire.model.candle_names import CandleHash
@@ -49,7 +50,8 @@ class Ranked(Struct):
 class WidgetReader(CandleReader):
     """Read rows by what they are; candles as ``CandleReader`` does.
 
-    Every method raises CacheUnavailable when the cache does not answer.
+    Every method raises CacheUnavailable when the cache does not answer, and UndecodableRowError
+    for a row that this version cannot read.
     """
 
     async def shards(self) -> list[str]:
@@ -73,8 +75,9 @@ class WidgetReader(CandleReader):
         newest: dict[str, QuoteRecord] = {}
         for shard, names in (await self._names("quote")).items():
             wanted = dict.fromkeys(names, symbols)
-            for rows in (await self._cache.fetch(shard, wanted)).values():
-                for quote in map(decode_quote, rows.values()):
+            for name, rows in (await self._cache.fetch(shard, wanted)).items():
+                for field, packed in rows.items():
+                    quote = decoded(decode_quote, packed, shard, name, field)
                     known = newest.get(quote.symbol)
                     if known is None or quote.end_timestamp > known.end_timestamp:
                         newest[quote.symbol] = quote
@@ -103,11 +106,12 @@ class WidgetReader(CandleReader):
 
     async def _quotes_on(self, date: str, symbols: Sequence[str]) -> dict[str, QuoteRecord]:
         found: dict[str, QuoteRecord] = {}
+        name = quote_hash(date)
         if symbols:
             for shard in await self.shards():
-                rows = await self._cache.fetch(shard, {quote_hash(date): symbols})
-                packed = rows[quote_hash(date)]
-                found.update((symbol, decode_quote(row)) for symbol, row in packed.items())
+                rows = (await self._cache.fetch(shard, {name: symbols}))[name]
+                for symbol, packed in rows.items():
+                    found[symbol] = decoded(decode_quote, packed, shard, name, symbol)
         return found
 
     async def dump(self, feeds: Sequence[str] = ()) -> AsyncIterator[Row]:
@@ -221,7 +225,9 @@ class Selection:
 
 def candle_rows(parsed: CandleHash, hashes: Iterable[Mapping[str, bytes]]) -> Iterator[Row]:
     """The rows of some candles, wherever their parts lie, by start."""
-    candles = {candle.start_ms: candle for rows in hashes for candle in parsed.candles(rows)}
+    candles = {
+        candle.start_ms: candle for rows in hashes for candle in decoded_candles(parsed, rows)
+    }
     for start in sorted(candles):
         view = CandleView.of(candles[start], parsed.symbol, parsed.exchange, parsed.interval)
         yield {"feed": parsed.feed, **asdict(view)}

@@ -7,12 +7,13 @@ of shards; what is read here is the same for each number.
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from tapewire.caches.cache import WidgetCache
+from tapewire.caches.decoding import decoded
 from tapewire.model.feeds import MAX_ITEMS, Feed, Kind
 
 TIMES: Final = ("timestamp_ms", "end_timestamp")
@@ -26,24 +27,29 @@ def decoder(row: type[Struct]) -> msgspec.msgpack.Decoder[Any]:
 
 
 class RecordReader:
-    """Rows and items of such feeds, over all shards of a cache."""
+    """Rows and items of such feeds, over all shards of a cache.
+
+    Raises CacheUnavailable, and UndecodableRowError for a row that this version cannot read.
+    """
 
     def __init__(self, cache: WidgetCache) -> None:
         self._cache = cache
 
     async def rows(self, feed: Feed, key: str | None = None) -> dict[str, Struct]:
         """Key -> row of the newest trading date that has the key, by key; all keys, or one."""
-        newest: dict[str, tuple[str, bytes]] = {}
+        newest: dict[str, _Dated] = {}
         for shard in await self._cache.shards():
             names = await self._names(shard, feed)
             found = await self._cache.fetch(
                 shard, dict.fromkeys(names, None if key is None else [key])
             )
             for name, values in found.items():
-                date = name.rpartition(":")[2]
-                _keep_newest(newest, date, values)
+                _keep_newest(newest, shard, name, values)
         decode = decoder(_row_of(feed)).decode
-        return {name: decode(newest[name][1]) for name in sorted(newest)}
+        return {
+            field: decoded(decode, one.packed, one.shard, one.name, field)
+            for field, one in sorted(newest.items())
+        }
 
     async def items(self, feed: Feed, limit: int = MAX_ITEMS) -> dict[str, list[Struct]]:
         """List name -> its newest items of all shards, by (time, symbol, number), oldest first.
@@ -55,7 +61,7 @@ class RecordReader:
         for shard in await self._cache.shards():
             for name in await self._names(shard, feed):
                 for sequence, packed in await self._cache.items(shard, name, limit):
-                    item = decode(packed)
+                    item = decoded(decode, packed, shard, name, f"number {sequence}")
                     place = (time_of(item), getattr(item, "symbol", ""), sequence)
                     lists.setdefault(name, []).append((*place, item))
         return {
@@ -84,12 +90,22 @@ def time_of(item: Struct) -> int:
     return int(next((getattr(item, name) for name in TIMES if hasattr(item, name)), 0))
 
 
+class _Dated(NamedTuple):
+    """A packed row and where it lies."""
+
+    date: str
+    packed: bytes
+    shard: str
+    name: str
+
+
 def _keep_newest(
-    newest: dict[str, tuple[str, bytes]], date: str, values: Mapping[str, bytes]
+    newest: dict[str, _Dated], shard: str, name: str, values: Mapping[str, bytes]
 ) -> None:
+    date = name.rpartition(":")[2]
     for key, packed in values.items():
-        if key not in newest or date > newest[key][0]:
-            newest[key] = (date, packed)
+        if key not in newest or date > newest[key].date:
+            newest[key] = _Dated(date, packed, shard, name)
 
 
 def _row_of(feed: Feed) -> type[Struct]:

@@ -7,6 +7,7 @@ from msgspec import msgpack
 from msgspec.structs import asdict
 
 from tapewire.caches.cache import WidgetCache
+from tapewire.caches.decoding import decoded
 from tapewire.caches.rankings import Ranking, merge_prints, merge_top_trades
 from tapewire.model.feeds import (
     AS_OF,
@@ -32,7 +33,11 @@ _decode_ms = msgpack.Decoder(int).decode
 
 
 class TradeReader:
-    """Rankings and single trades, merged. Every method raises CacheUnavailable."""
+    """Rankings and single trades, merged.
+
+    Every method raises CacheUnavailable, and UndecodableRowError for a row that this version
+    cannot read.
+    """
 
     def __init__(self, cache: WidgetCache) -> None:
         self._cache = cache
@@ -48,17 +53,23 @@ class TradeReader:
                 f" by one of {', '.join(METRICS)}"
             )
         rankings = []
-        for fields in (await self._newest(_FAMILY, (AS_OF, f"{window}:{metric}"))).values():
-            packed = fields[1].get(f"{window}:{metric}")
+        field = f"{window}:{metric}"
+        for shard, (date, fields) in (await self._newest(_FAMILY, (AS_OF, field))).items():
+            packed, name = fields.get(field), _FAMILY + date
             if packed is not None:
-                as_of_ms = _decode_ms(fields[1][AS_OF])
-                rankings.append(Ranking(as_of_ms, decode_top_trades(packed)))
+                as_of_ms = decoded(_decode_ms, fields[AS_OF], shard, name, AS_OF)
+                ranked = decoded(decode_top_trades, packed, shard, name, field)
+                rankings.append(Ranking(as_of_ms, ranked))
         return merge_top_trades(rankings, window, metric, limit)
 
     async def largest_prints(self, limit: int = LARGEST_PRINTS) -> list[LargestPrint]:
         """The largest single trades of the newest trading date."""
-        found = (await self._newest(_PRINTS, ("prints",))).values()
-        shards = [(date, decode_prints(fields["prints"])) for date, fields in found if fields]
+        found = (await self._newest(_PRINTS, ("prints",))).items()
+        shards = [
+            (date, decoded(decode_prints, fields["prints"], shard, _PRINTS + date, "prints"))
+            for shard, (date, fields) in found
+            if fields
+        ]
         return merge_prints(shards, limit)
 
     async def sales(self, symbol: str, limit: int = 0) -> list[Sale]:
@@ -66,7 +77,10 @@ class TradeReader:
         name, found = tape_feed(symbol), []
         for shard in await self._cache.shards():
             items = await self._cache.items(shard, name, limit or max_items(name))
-            found += [(decode_sale(packed), number) for number, packed in items]
+            found += [
+                (decoded(decode_sale, packed, shard, name, f"number {number}"), number)
+                for number, packed in items
+            ]
         found.sort(key=lambda one: (one[0].timestamp_ms, one[1]))
         return [sale for sale, _ in found][-limit if limit else None :]
 

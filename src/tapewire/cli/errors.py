@@ -88,6 +88,7 @@ def _of_system(error: OSError) -> Ending:
 def _by_kind() -> tuple[tuple[tuple[type[Exception], ...], int], ...]:
     """Exceptions of the parts and their exit codes; loaded only when something failed."""
     from tapewire.caches.cache import CacheError
+    from tapewire.caches.decoding import UndecodableRowError
     from tapewire.market.sessions import CalendarError
     from tapewire.providers.capture import CaptureError
     from tapewire.queues.queue import QueueError
@@ -96,5 +97,8 @@ def _by_kind() -> tuple[tuple[tuple[type[Exception], ...], int], ...]:
 
     return (
         ((CacheError, QueueError), DependencyMissing.exit_code),
-        ((SourceError, FaultError, CaptureError, CalendarError), UsageError.exit_code),
+        (
+            (SourceError, FaultError, CaptureError, CalendarError, UndecodableRowError),
+            UsageError.exit_code,
+        ),
     )
