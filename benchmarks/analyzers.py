@@ -2,7 +2,8 @@
 
 Timed like ``fold``'s peak, from batches in memory to the flush that holds the last row, once
 for trades and once for provider aggregates; quote records, boards and candles of every
-interval, daily ranges with their alerts, top trades, largest prints and time and sales.
+interval, daily ranges with their alerts, top trades, largest prints and time and sales. Then
+the flushes by themselves (``flushes.py``).
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import redis
 
-from benchmarks import answers, fold
+from benchmarks import answers, flushes, fold, machine
 from benchmarks.bars import BarPeak, expected_of, make_bar_peak
 from benchmarks.batches import bodies_of
 from benchmarks.fit import fit
@@ -34,10 +35,11 @@ _unpack = msgspec.msgpack.decode
 
 
 def run(plan: Plan) -> Iterator[Row]:
-    """Trades, then aggregates."""
+    """Trades, then aggregates, then what a flush costs."""
     with fold.redis_on_the_other_core(plan.folder) as server:
         yield trades_row(plan, server)
         yield aggregates_row(plan, server)
+        yield from flush_rows(plan, server)
 
 
 def trades_row(plan: Plan, server: RedisServer) -> Row:
@@ -93,6 +95,22 @@ def aggregates_row(plan: Plan, server: RedisServer) -> Row:
     complain(NAME, wrong)
     reference = fold.reference_rate(plan, bodies)
     return Row.of(NAME, "aggregates_per_second", fold.middle(timings), reference, wrong)
+
+
+def flush_rows(plan: Plan, server: RedisServer) -> Iterator[Row]:
+    """A flush of 5,000 quote records with its share of a second's candles, and with all of them."""
+    say(f"{NAME}: flushes of {flushes.SYMBOLS:,} quote records")
+    runs, wrong = [], []
+    for _ in plan.counted(f"{NAME}, flushes"):
+        run, differences = flushes.measured(server, max(2, round(plan.seconds)))
+        runs.append(run)
+        wrong += differences
+    complain(NAME, wrong)
+    for metric, times in (
+        ("flush_ms", [run.mean_ms for run in runs]),
+        ("flush_after_cut_ms", [run.after_cut_ms for run in runs]),
+    ):
+        yield Row(NAME, metric, round(machine.median(times)), "ms", 0, not wrong)
 
 
 def references(peak: BarPeak, closes: Mapping[str, float]) -> list[Reference]:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 import redis
 
-from benchmarks import analyzers, fold
+from benchmarks import analyzers, flushes, fold
 from benchmarks.answers import SHARD, differences
 from benchmarks.bars import expected_of, make_bar_peak
 from benchmarks.batches import bodies_of
@@ -58,3 +58,15 @@ def test_bars_of_a_small_peak_become_the_candles_and_quotes_expected(
     prefix = analyzers.AGGREGATES_PREFIX
     assert differences(redis_server.url, expected, prefix) == []
     assert list(analyzers.range_differences(redis_server.url, prefix, expected)) == []
+
+
+def test_flushes_of_few_records_are_timed_and_a_wrong_record_is_told(
+    redis_server: RedisServer,
+) -> None:
+    found, wrong = flushes.measured(redis_server, seconds=1, symbols=20)
+    assert wrong == []
+    assert len(found.ms) == flushes.STEPS
+    assert 0 < found.mean_ms < 1_000
+    assert found.after_cut_ms == found.ms[0]
+    market = flushes.Market(20)
+    assert len(list(market.differences(redis_server.url, 2 * flushes.STEPS + 1))) == 20
