@@ -100,6 +100,18 @@ def test_what_an_older_bar_widened_stays_when_the_newest_is_corrected(market: Ma
     assert (row.day_high, row.day_low, row.close) == (120, 80, 99.0)
 
 
+@pytest.mark.parametrize("cut_ends_it", [False, True], ids=["within its second", "after it"])
+def test_whether_a_bar_is_corrected_as_an_older_one_does_not_depend_on_cuts(
+    cut_ends_it: bool,
+) -> None:
+    market = Market(aggregate_fold).show(bar("AAPL", 120.0, at="09:31:04"))
+    market.show(bar("AAPL", 101.0, at="09:31:05"))
+    if cut_ends_it:
+        market.show(bar("IBM", 20.0, at="09:31:06"))
+    market.restart().show(bar("AAPL", 100.0, at="09:31:04")).finish()
+    assert (market.quote("AAPL").day_high, market.quote("AAPL").close) == (120.0, 101.0)
+
+
 def test_a_waiting_bar_is_shown_again_with_what_became_known(market: Market) -> None:
     market.show(bar("AAPL", 110.0, at="09:31:05"))
     assert not market.flush().rows

@@ -117,13 +117,13 @@ class AggregateFold:
         if t >= self._clock.cut_ms:
             self._cut(t)
         known = self._waiting.get(aggregate.symbol)
-        newer = known is None or aggregate.start_timestamp >= known.start_timestamp
-        if t < self._clock.second_ms or not newer:
-            self._give(aggregate)
-            return
         if known is not None and known.start_timestamp != aggregate.start_timestamp:
-            self._give(known)
-        self._waiting[aggregate.symbol] = aggregate
+            self._give(known)  # the parts must know which of the two is the newer one
+        older = known is not None and aggregate.start_timestamp < known.start_timestamp
+        if t < self._clock.second_ms or older:
+            self._give(aggregate)
+        else:
+            self._waiting[aggregate.symbol] = aggregate
 
     def _objection(self, aggregate: Aggregate, t: int) -> str | None:
         if t + 1 - aggregate.start_timestamp != self._bar_ms:

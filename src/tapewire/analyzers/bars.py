@@ -110,7 +110,7 @@ class Bar(Struct, array_like=True, gc=False):
     @property
     def touched(self) -> bool:
         """Whether a trade in it updates anything: prices that markets only report do not."""
-        return self.traded or self.official_t >= 0
+        return self.trades > 0 or self.official_t >= 0 or self.traded
 
     @property
     def traded(self) -> bool:

@@ -64,8 +64,10 @@ class Day(Struct, array_like=True, gc=False):
         """Put a bar of trades in, one that ``concerns`` the day; bars may come in any order."""
         self.volume += bar.volume
         self.notional += bar.notional
-        self.high = max(self.high, bar.high)
-        self.low = min(self.low, bar.low)
+        if bar.high > self.high:
+            self.high = bar.high
+        if bar.low < self.low:
+            self.low = bar.low
         if bar.close_t >= 0:
             self._merge_prices(bar, session)
         if bar.official_t >= 0 and session in AFTER_OPEN:
@@ -74,8 +76,9 @@ class Day(Struct, array_like=True, gc=False):
             self._merge_second(bar)
 
     def _merge_prices(self, bar: Bar, session: Session) -> None:
-        if (bar.close_t, bar.close_q) >= (self.close_t, self.close_q):
-            self.close, self.close_t, self.close_q = bar.close, bar.close_t, bar.close_q
+        t, q = bar.close_t, bar.close_q
+        if t > self.close_t or (t == self.close_t and q >= self.close_q):
+            self.close, self.close_t, self.close_q = bar.close, t, q
         if session is Session.REGULAR:
             self.regular_open = _earlier(self.regular_open, bar.open, bar.open_t, bar.open_q)
         elif session is Session.PRE:
@@ -84,8 +87,10 @@ class Day(Struct, array_like=True, gc=False):
     def _merge_second(self, bar: Bar) -> None:
         if bar.start_ms > self.start_ms:
             self.start_ms, self.end_ms = bar.start_ms, bar.start_ms + SECOND_MS
-            self.second_volume = self.second_notional = self.second_trades = 0
-            self.second_high, self.second_low = -inf, inf
+            self.second_volume, self.second_notional = bar.volume, bar.notional
+            self.second_trades = bar.trades
+            self.second_high, self.second_low = bar.high, bar.low
+            return
         self.second_volume += bar.volume
         self.second_notional += bar.notional
         self.second_trades += bar.trades
@@ -130,24 +135,20 @@ class Day(Struct, array_like=True, gc=False):
         elif session is Session.PRE:
             self.pre_open = _corrected(self.pre_open, aggregate.open, start_ms)
 
-    @property
-    def vwap(self) -> float | None:
-        """Price of an average share since 04:00."""
-        return self.given.vwap if self.given else vwap(self.notional, self.volume)
+    def averages(self) -> tuple[float | None, float | None, float | None]:
+        """Price of an average share in the last second and since 04:00, and shares a trade.
 
-    @property
-    def second_vwap(self) -> float | None:
-        """Price of an average share in the last second."""
-        if self.given:
-            return self.given.second_vwap
-        return vwap(self.second_notional, self.second_volume)
-
-    @property
-    def average_size(self) -> float | None:
-        """Shares an eligible trade in the last second."""
-        if self.given:
-            return self.given.average_size
-        return self.second_volume / self.second_trades if self.second_trades else None
+        The last is of the last second's eligible trades.
+        """
+        given = self.given
+        if given:
+            return given.second_vwap, given.vwap, given.average_size
+        volume, trades = self.second_volume, self.second_trades
+        return (
+            vwap(self.second_notional, volume),
+            vwap(self.notional, self.volume),
+            volume / trades if trades else None,
+        )
 
 
 AFTER_OPEN = frozenset({Session.REGULAR, Session.POST})
@@ -155,13 +156,15 @@ AFTER_OPEN = frozenset({Session.REGULAR, Session.POST})
 
 def concerns(bar: Bar, session: Session) -> bool:
     """Whether a bar changes a day: an opening print alone does at or after 09:30 only."""
-    return bar.traded or (bar.official_t >= 0 and session in AFTER_OPEN)
+    if bar.trades > 0 or bar.traded:
+        return True
+    return bar.official_t >= 0 and session in AFTER_OPEN
 
 
 def _earlier(known: Print | None, price: float, t: int, q: int) -> Print:
-    if known is not None and (known.t, known.q) <= (t, q):
-        return known
-    return Print(price, t, q)
+    if known is None or t < known.t or (t == known.t and q < known.q):
+        return Print(price, t, q)
+    return known
 
 
 def _corrected(known: Print | None, price: float, start_ms: int) -> Print:

@@ -115,6 +115,7 @@ def quote_row(
     difference, percent = change(close, reference.prev_day_close)
     since, percent_since = change(close, opened)
     average, official, volume = reference.avg_volume, record.official, record.volume
+    second_vwap, day_vwap, average_size = record.averages()
     return (
         record.symbol,
         record.second_volume,
@@ -122,13 +123,13 @@ def quote_row(
         volume,
         volume / average if average else None,
         official.price if official else None,
-        record.second_vwap,
+        second_vwap,
         opened,
         close,
         record.second_high if record.second_high > -inf else None,
         record.second_low if record.second_low < inf else None,
-        record.vwap,
-        record.average_size,
+        day_vwap,
+        average_size,
         average,
         reference.prev_day_close,
         reference.prev_day_open,
