@@ -210,3 +210,17 @@ async def test_a_full_server_is_unavailable_and_nothing_of_the_flush_is_written(
     await command(cache, "CONFIG", "SET", "maxmemory", "0")
     assert await cache.flush(SHARD, place, {}, changes) == place.next
     await cache.close()
+
+
+async def test_a_days_outdated_hashes_go_a_few_with_each_flush(redis_url: str) -> None:
+    cache = RedisWidgetCache(redis_url)
+    place = (await cache.claim(SHARD)).place
+    days = {f"candles:US:S{k:04}:1d:2026-11-{18 + k % 2}": {"1": b"x"} for k in range(4_000)}
+    place = await cache.flush(SHARD, place, {}, Changes(rows=days))
+    place = await cache.flush(SHARD, place, {}, Changes(outdated={"candles": "2026-11-19"}))
+    assert 2_000 < len(await cache.names(SHARD)) < 4_000
+    for _ in range(12):
+        place = await cache.flush(SHARD, place, {}, Changes())
+    assert {name[-2:] for name in await cache.names(SHARD)} == {"19"}
+    assert len(await cache.names(SHARD)) == 2_000
+    await cache.close()

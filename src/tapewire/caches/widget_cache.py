@@ -38,6 +38,9 @@ BLOCK_S: Final = 1.0
 ENTRIES_AT_ONCE: Final = 10
 """Change stream entries of one shard per answer: bounds a reader's memory."""
 
+SWEPT_AT_ONCE: Final = 500
+"""Names that one flush looks at while outdated hashes are dropped: a few ms."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_gap = msgspec.msgpack.Decoder(Gap).decode
 _decode_number = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw]).decode
@@ -50,6 +53,28 @@ class Outcome(IntEnum):
     DONE = 1
     FENCED = 2
     LOST = 3
+
+
+class Sweep(msgspec.Struct):
+    """The outdated hashes of a shard are being dropped, some with each flush.
+
+    One that its owner does not finish is finished when the next date begins.
+    """
+
+    first_kept: dict[str, str] = msgspec.field(default_factory=dict)
+    cursor: str = "0"
+
+    def extend(self, first_kept: Mapping[str, str]) -> None:
+        """More is outdated: begin anew."""
+        if first_kept:
+            self.first_kept |= first_kept
+            self.cursor = "0"
+
+    def went_on(self, cursor: str) -> None:
+        """A flush has swept up to here."""
+        self.cursor = cursor
+        if cursor == "0":
+            self.first_kept = {}
 
 
 class RedisWidgetCache:
@@ -72,6 +97,7 @@ class RedisWidgetCache:
         self._now_ms = now_ms
         self._claim, self._flush = Script("claim"), Script("flush")
         self._lives: dict[str, Lives] = {}
+        self._sweeps: dict[str, Sweep] = {}
 
     async def close(self) -> None:
         """Close every connection."""
@@ -99,8 +125,14 @@ class RedisWidgetCache:
         changes = settled(changes)
         lives = self._lives.setdefault(shard, Lives(self._now_ms))
         due = lives.due(changes)
-        outcome, found = await self._run_flush(shard, expected, positions, changes, due)
+        sweep = self._sweeps.setdefault(shard, Sweep())
+        sweep.extend(changes.outdated)
+        outcome, found, *rest = await self._run_flush(
+            shard, expected, positions, changes, due, sweep
+        )
         judge(Outcome(outcome), shard, expected, found.decode())
+        if rest:
+            sweep.went_on(rest[0].decode())
         lives.refreshed(due, changes)
         return expected.next
 
@@ -111,6 +143,7 @@ class RedisWidgetCache:
         positions: Mapping[str, bytes],
         changes: Changes,
         due: dict[str, int],
+        sweep: Sweep,
     ) -> Any:
         keys = WidgetDataCacheKeys(shard)
         return await self._link.script(
@@ -128,7 +161,9 @@ class RedisWidgetCache:
             Bounds.GAPS,
             _encode({name: max_items(name) for name in changes.items}),
             _encode(changes.dropped),
-            _encode(changes.outdated),
+            _encode(sweep.first_kept),
+            sweep.cursor,
+            SWEPT_AT_ONCE,
         )
 
     async def fetch(self, shard: str, hashes: Wanted) -> dict[str, dict[str, bytes]]:

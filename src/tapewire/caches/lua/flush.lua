@@ -7,8 +7,9 @@
 --       9 stream length, 10 gaps kept,
 --       11 items kept of each event feed of this flush (MessagePack map),
 --       12 names of hashes to drop (MessagePack array),
---       13 families and the first date or time, the end of a name, to keep (MessagePack map)
--- Returns {outcome, place found}; outcomes: 0 written, 1 already written (the answer was
+--       13 families and the first date or time, the end of a name, to keep (MessagePack map),
+--       14 where the sweep for older ones goes on, 15 names looked at in one flush
+-- Returns {outcome, place found, where the sweep goes on ('0': it is done)}; outcomes: 0 written, 1 already written (the answer was
 -- lost), 2 fenced by a newer owner, 3 the store lost writes.
 -- Everything is compared before anything is written, since Lua does not roll back; the
 -- stream entry goes first, because it is the one write that can be refused.
@@ -171,19 +172,23 @@ local function drop(names)
   in_chunks('ZREM', KEYS[5], names, #names)
 end
 
--- A name ends in its date or time, or in that and the number of a block.
-local function outdated(first_kept)
-  if not next(first_kept) then return {} end
+-- Drop some of the outdated hashes: a day's candles are too many for one flush. A name ends
+-- in its date or time, or in that and the number of a block.
+local function sweep(first_kept)
+  if not next(first_kept) then return '0' end
+  local found = call('ZSCAN', KEYS[5], ARGV[14], 'COUNT', ARGV[15])
   local names, n = {}, 0
-  for _, name in ipairs(call('ZRANGE', KEYS[5], 0, -1)) do
+  for i = 1, #found[2], 2 do
+    local name = found[2][i]
     local first = first_kept[string.match(name, '^[^:]+')]
-    local found = first and string.match(name, ':([^:.]+)%.?%d*$')
-    if found and found < first then
+    local date = first and string.match(name, ':([^:.]+)%.?%d*$')
+    if date and date < first then
       n = n + 1
       names[n] = name
     end
   end
-  return names
+  drop(names)
+  return found[1]
 end
 
 call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[9], following, 'changes', ARGV[4])
@@ -204,5 +209,4 @@ blob = ARGV[6]
 put_fields(KEYS[3], 1)
 set_lives(cmsgpack.unpack(ARGV[7]))
 drop(cmsgpack.unpack(ARGV[12]))
-drop(outdated(cmsgpack.unpack(ARGV[13])))
-return {WRITTEN, following}
+return {WRITTEN, following, sweep(cmsgpack.unpack(ARGV[13]))}
