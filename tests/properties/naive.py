@@ -95,16 +95,26 @@ def applied(arrivals: Sequence[Sale]) -> list[Sale]:
     return kept
 
 
-def candles(sales: Iterable[Sale]) -> dict[tuple[str, int], dict[str, Any]]:
-    """(symbol, start) -> the fields that follow from the trades alone."""
+LENGTHS_MS = {"1s": 1_000, "1m": 60_000, "5m": 300_000, "15m": 900_000, "1h": 3_600_000}
+
+
+def candles(sales: Iterable[Sale], interval: str = "1m") -> dict[tuple[str, int], dict[str, Any]]:
+    """(symbol, start) -> the fields that follow from the trades alone; ``1d`` is a trading date."""
     buckets: dict[tuple[str, int], list[Sale]] = {}
     for sale in sorted(sales, key=lambda sale: (sale.t, sale.q)):
-        buckets.setdefault((sale.symbol, sale.t // MINUTE_MS * MINUTE_MS), []).append(sale)
+        buckets.setdefault((sale.symbol, start_of(sale, interval)), []).append(sale)
     return {
         place: candle(bucket)
         for place, bucket in buckets.items()
         if any(sale.prices for sale in bucket)
     }
+
+
+def start_of(sale: Sale, interval: str) -> int:
+    if interval == "1d":
+        turn = datetime.fromisoformat(sale.date).replace(hour=4, tzinfo=NEW_YORK)
+        return int(turn.timestamp() * 1000)
+    return sale.t // LENGTHS_MS[interval] * LENGTHS_MS[interval]
 
 
 def candle(bucket: Sequence[Sale]) -> dict[str, Any]:

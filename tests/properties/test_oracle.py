@@ -27,13 +27,13 @@ def folded(arrivals: list[Trade]) -> Market:
     return market.send(*arrivals).finish()
 
 
-def found_candles(market: Market) -> dict[tuple[str, int], dict[str, Any]]:
+def found_candles(market: Market, interval: str = "1m") -> dict[tuple[str, int], dict[str, Any]]:
     names = ("open", "high", "low", "close", "volume", "vwap", "trades")
     return {
         (symbol, start): {name: getattr(candle, name) for name in names}
         for symbol in SYMBOLS
         for date in DATES
-        for start, candle in market.candles(symbol, date).items()
+        for start, candle in market.candles(symbol, date, interval).items()
     }
 
 
@@ -41,7 +41,19 @@ def found_candles(market: Market) -> dict[tuple[str, int], dict[str, Any]]:
 @settings(max_examples=200)
 def test_candles(tape: Tape) -> None:
     market = folded(tape.arrivals)
-    assert found_candles(market) == naive.candles(naive.applied(naive.sales_of(tape.arrivals)))
+    applied = naive.applied(naive.sales_of(tape.arrivals))
+    for interval in ("1m", "5m", "15m", "1h", "1d"):
+        assert found_candles(market, interval) == naive.candles(applied, interval), interval
+
+
+@given(MESSY)
+@settings(max_examples=200)
+def test_candles_of_the_last_seconds(tape: Tape) -> None:
+    found = found_candles(folded(tape.arrivals), "1s")
+    every = naive.candles(naive.applied(naive.sales_of(tape.arrivals)), "1s")
+    oldest = max((start for _, start in every), default=0) - naive.LATENESS_MS
+    assert found == {place: every.get(place) for place in found}
+    assert found.keys() >= {place for place in every if place[1] >= oldest}
 
 
 @given(MESSY)
