@@ -122,7 +122,7 @@ class Play:
     def load(self) -> None:
         """Whatever candles were asked for have been read."""
         for table in self.stage.hub.market.wanted():
-            self.stage.hub.market.load(table, {}, [(candles_of("AIG"), [])])
+            self.stage.hub.market.load(table, {}, [(candles_of("AIG"), {})])
 
     def reset(self, what: dict[str, Any]) -> None:
         """The store lost writes and was read anew."""
