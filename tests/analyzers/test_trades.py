@@ -235,3 +235,13 @@ class TestSingleTrades:
         late = trade("AAPL", 90.0, at="09:31:02", sequence=30)
         market.show(trade("AAPL", 100.0, at="09:31:10", sequence=9), late, late, clock("09:31:11"))
         assert market.fold.skipped == {"duplicate": 1}
+
+
+def test_a_second_that_is_flushed_very_often_is_restored_whole() -> None:
+    market = Market().send(trade("IBM", 20.0, at="09:31:02", size=5))
+    for number in range(40):
+        market.show(trade("AAPL", 100.0 + number, at="09:31:02", size=1))
+    market.restart().show(clock("09:31:03"))
+    assert market.quote("AAPL").accumulated_volume == 40
+    assert market.quote("IBM").accumulated_volume == 5
+    assert not [name for name in market.store.private if "_second:" in name]

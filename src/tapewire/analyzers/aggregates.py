@@ -8,13 +8,14 @@ and again costs the parts nothing; what waits is shown at each drain.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
-from msgspec import msgpack, structs
+from msgspec import structs
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import SECOND_MS
 from tapewire.analyzers.part import Part
+from tapewire.analyzers.second_log import SecondLog
 from tapewire.analyzers.shard_clock import LATENESS_MS, ShardClock, read_standing
 from tapewire.market.sessions import SessionCalendar
 from tapewire.model.changes import Changes
@@ -65,6 +66,7 @@ class AggregateFold:
         self._calendar = calendar
         self._waiting: dict[str, Aggregate] = {}
         self._drained: dict[str, Aggregate] = {}
+        self._log = SecondLog(_NAME, list)
         self._standing_changed = False
         self.skipped: Counter[str] = Counter()
 
@@ -149,6 +151,7 @@ class AggregateFold:
     def _cut(self, timestamp_ms: int) -> None:
         """End the second: the parts get what waited, in an order that no restart changes."""
         waiting, self._waiting, self._drained = self._waiting, {}, {}
+        self._log.end(self._clock.second_ms)
         for symbol in sorted(waiting):
             self._give(waiting[symbol])
         self._clock.cut(timestamp_ms, (), ())
@@ -168,6 +171,8 @@ class AggregateFold:
 
     def drain(self) -> Changes:
         """Changes of every part, what waits for the cut, and where this shard stands."""
+        if self._log.wants_all:
+            self._drained = {}
         drained = self._drained
         unfinished = {
             symbol: aggregate
@@ -178,10 +183,8 @@ class AggregateFold:
         for part in self._showing:
             part.show(list(unfinished.values()))
         changes = self._clock.drain(())
-        if unfinished:
-            changes.private[_WAITING] = {
-                symbol: _encode(structs.astuple(one)) for symbol, one in unfinished.items()
-            }
+        fields = [list(structs.astuple(one)) for one in unfinished.values()]
+        self._log.write(changes, self._clock.second_ms, fields)
         if self._standing_changed:
             changes.private[_NAME] = {"standing": self._clock.pack([])}
             self._standing_changed = False
@@ -200,7 +203,9 @@ class AggregateFold:
     def further_hashes(self, private: Hashes) -> Sequence[str]:
         """What waited, and the parts' hashes as of there."""
         standing = read_standing(private.get(_NAME, {}).get("standing"))
-        return [_WAITING, *self._clock.hashes(standing.second_ms)] if standing else []
+        if standing is None:
+            return []
+        return [self._log.hash(standing.second_ms), *self._clock.hashes(standing.second_ms)]
 
     def restore(self, private: Hashes) -> None:
         """Stand where the earlier owner stood, in the middle of its second."""
@@ -208,13 +213,9 @@ class AggregateFold:
         if standing is None:
             return
         self._clock.restore(standing, private)
-        for value in private.get(_WAITING, {}).values():
-            aggregate = Aggregate(*_decode(value))
-            if aggregate.end_timestamp > standing.second_ms:  # else the parts have it
-                self._waiting[aggregate.symbol] = self._drained[aggregate.symbol] = aggregate
+        for fields in self._log.restore(private.get(self._log.hash(standing.second_ms), {})):
+            aggregate = Aggregate(*fields)
+            self._waiting[aggregate.symbol] = self._drained[aggregate.symbol] = aggregate
 
 
 _NAME: Final = "aggregates"
-_WAITING: Final = "aggregates_waiting"
-_encode = msgpack.Encoder().encode
-_decode = msgpack.Decoder(list[Any]).decode

@@ -10,11 +10,10 @@ parts that look at single trades shown them.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from msgspec import msgpack
-
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import SECOND_MS, Bar, Recent
 from tapewire.analyzers.part import Part, SeesTrades
+from tapewire.analyzers.second_log import SecondLog
 from tapewire.analyzers.shard_clock import LATENESS_MS, ShardClock, read_standing
 from tapewire.market.conditions import ALL, ConditionTable
 from tapewire.market.sessions import SessionCalendar
@@ -56,6 +55,7 @@ class TradeFold:
         self._seeing = [part for part in parts if isinstance(part, SeesTrades)]
         self._late: list[Bar] = []
         self._drained: dict[str, int] = {}
+        self._log = SecondLog(name, Bar)
         self._standing_changed = False
         self.skipped: Counter[str] = Counter()
 
@@ -189,6 +189,7 @@ class TradeFold:
             self._recent[bar.symbol].note(bar.last_q)
             if bar.touched:
                 bars.append(bar)
+        self._log.end(self._clock.second_ms)
         turned = self._clock.cut(timestamp_ms, bars, self._late)
         self._current, self._kept, self._late, self._drained = {}, {}, [], {}
         self._standing_changed = True
@@ -241,14 +242,15 @@ class TradeFold:
     def drain(self) -> Changes:
         """Changes of every part, and the private state of the current second."""
         self._settle()
+        if self._log.wants_all:
+            self._drained = {}
         drained = self._drained
         unfinished = [
             bar for symbol, (bar, _) in self._current.items() if bar.seen != drained.get(symbol)
         ]
         changes = self._clock.drain([bar for bar in unfinished if bar.touched])
-        if unfinished:
-            drained.update((bar.symbol, bar.seen) for bar in unfinished)
-            changes.private[f"{self._name}_bars"] = {bar.symbol: _encode(bar) for bar in unfinished}
+        drained.update((bar.symbol, bar.seen) for bar in unfinished)
+        self._log.write(changes, self._clock.second_ms, unfinished)
         if self._standing_changed:
             changes.private[self._name] = {"standing": self._clock.pack(self._late)}
             self._standing_changed = False
@@ -285,7 +287,7 @@ class TradeFold:
         if standing is None:
             return []
         date = self._calendar.trading_date(standing.second_ms)
-        own = [f"{self._name}_bars", self._recent_hash(date)]
+        own = [self._log.hash(standing.second_ms), self._recent_hash(date)]
         return [*own, *self._clock.hashes(standing.second_ms)]
 
     def restore(self, private: Hashes) -> None:
@@ -302,12 +304,10 @@ class TradeFold:
         for name, value in private.get(self._recent_hash(day.date), {}).items():
             chunks.setdefault(name.rpartition(":")[0], []).append(value)
         self._recent = {symbol: Recent.restore(values) for symbol, values in chunks.items()}
-        for value in private.get(f"{self._name}_bars", {}).values():
-            self._restore_bar(_decode_bar(value))
+        for bar in self._log.restore(private.get(self._log.hash(standing.second_ms), {})):
+            self._restore_bar(bar)
 
     def _restore_bar(self, bar: Bar) -> None:
-        if bar.start_ms != self._clock.second_ms:
-            return  # an earlier second's; the parts have it
         self._recent.setdefault(bar.symbol, Recent()).note(bar.last_q)
         self._current[bar.symbol] = (bar, self._kept.setdefault(bar.symbol, []).append)
         self._drained[bar.symbol] = bar.seen
@@ -319,7 +319,3 @@ def _is_repeated(sequence: int, kept: Sequence[Trade], recent: Recent) -> bool:
     if any(trade.sequence == sequence for trade in newest):
         return True
     return recent.has(sequence, Recent.WINDOW - len(newest))
-
-
-_encode = msgpack.Encoder().encode
-_decode_bar = msgpack.Decoder(Bar).decode
