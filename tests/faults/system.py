@@ -20,6 +20,7 @@ from tapewire.caches.memory import MemoryWidgetCache
 from tapewire.caches.reader import WidgetReader
 from tapewire.caches.reference import MemoryReference
 from tapewire.caches.widget_cache import RedisWidgetCache
+from tapewire.model.changes import PRIVATE
 from tapewire.model.events import Gap
 from tapewire.model.positions import Positions
 from tapewire.model.streams import Shard, Stream
@@ -40,7 +41,7 @@ from tapewire.runtime.lease import Lease, LocalLease
 from tapewire.services.analysis import Analysis
 from tapewire.services.listener import ListenerBounds, MassiveDataListener
 from tapewire.services.processor import MassiveDataProcessor
-from tapewire.services.shard_owner import PRIVATE, ProcessorOptions, References, ShardOwner
+from tapewire.services.shard_owner import ProcessorOptions, References, ShardOwner
 from tapewire.services.shard_state import PROGRESS, Totals, decode_totals
 from tapewire.simulators.connection import Account
 from tapewire.simulators.massive import MassiveSimulator
@@ -162,7 +163,8 @@ class Books:
 
     @property
     def candles(self) -> list[Candle]:
-        return [row for row in self.rows if row["feed"].startswith("candles:")]
+        """The 1-minute candles; the longer ones are folded from the same trades."""
+        return [row for row in self.rows if row["feed"].startswith("candles:1m:")]
 
 
 class System:

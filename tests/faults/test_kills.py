@@ -78,7 +78,7 @@ def check_same_as_without_kills(
         for symbol, trades in day.items()
         for candle in oracle.candle_rows(oracle.massive_rule(trades), symbol, MONDAY)
     ]
-    assert stored.rows("candles") == expected
+    assert stored.candles() == expected
     assert stored.dump == undisturbed[1].dump
 
 

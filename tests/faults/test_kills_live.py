@@ -119,7 +119,7 @@ def check_times(gaps: Sequence[Row], tape: pl.DataFrame) -> None:
 def check_candles(ended: Ended, stored: Stored, tape: pl.DataFrame) -> None:
     """Every candle is that of the trades that came; outside the gaps it is the day's own."""
     gaps = ended.result["gaps"]
-    found = stored.rows("candles")
+    found = stored.candles()
     assert found == expected_candles(tape, gaps)
     whole = [candle for candle in expected_candles(tape, []) if not is_marked(candle, gaps)]
     assert [candle for candle in found if not candle["gap"]] == whole

@@ -34,9 +34,7 @@ _FIRST: Final = (
 )
 _LAST: Final = (
     Column("pct_change_5m", "5 min", Style.PERCENT),
-    Column("relative_volume", "rel vol", Style.COUNT),
-    Column("relative_volume_tod", "by now", Style.COUNT),
-    Column("session", "session"),
+    Column("relative_volume", "rel", Style.COUNT),
     Column("end_timestamp", "at", Style.CLOCK),
     Column("halted", "halt", Style.FLAG),
     Column("gap", "gap", Style.FLAG),
