@@ -30,7 +30,7 @@ def change_field(position: int, value: object) -> Callable[[bytes], bytes]:
 
 def minutes(store: Any, symbol: str) -> bytes:
     """The first block of a symbol's minutes."""
-    return min(store.keys(f"{SHARD}candles:US:{symbol}:1m:{DATE}.*"))
+    return bytes(min(store.keys(f"{SHARD}candles:US:{symbol}:1m:{DATE}.*")))
 
 
 def alter_candle(store: Any, symbol: str) -> None:

@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import asdict
 
 from tapewire.caches.memory import MemoryWidgetCache
-from tapewire.caches.reader import CandleHash, WidgetReader
+from tapewire.caches.reader import WidgetReader
+from tapewire.model.candle_names import CandleHash
 from tapewire.model.rows import CandleView
 from tests.caches.rows import MINUTE_MS, MONDAY, MONDAY_MS, TUESDAY, TUESDAY_MS, write_market
 

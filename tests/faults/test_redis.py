@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Sequence
 
 import pytest
 
@@ -72,7 +73,7 @@ async def test_a_restart_without_its_data_gets_everything_written_again(
     assert books.candles == candles(DAY.prints)
 
 
-def check_all_but_lost_items(found: list[Candle], whole: list[Candle]) -> None:
+def check_all_but_lost_items(found: Sequence[Candle], whole: Sequence[Candle]) -> None:
     """Every row is written again; items of events that the store had and lost are gone."""
     events = {feed.family for feed in FEEDS if feed.kind is Kind.EVENT}
     items = [row for row in whole if row["feed"].partition(":")[0] in events]

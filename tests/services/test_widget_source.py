@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from tapewire.caches.memory import MemoryWidgetCache
 from tapewire.hub.candles import CandleTable
+from tapewire.hub.events import EventLog
 from tapewire.hub.feeds import parse_feed
 from tapewire.hub.market import Market
 from tapewire.hub.tables import Rows
@@ -97,6 +98,8 @@ async def test_candles_of_all_kept_days_are_read() -> None:
         await until(market, lambda: market.quotes.ready)
         one = market.table(parse_feed("candles:1m:AIG"))
         every = market.table(parse_feed("candles:1m:*"))
+        assert isinstance(one, CandleTable)
+        assert not isinstance(every, EventLog)
         source.want()
         await until(market, lambda: one.ready and every.ready)
         assert list(one.rows(None)) == starts
