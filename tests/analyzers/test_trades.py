@@ -237,11 +237,25 @@ class TestSingleTrades:
         assert market.fold.skipped == {"duplicate": 1}
 
 
-def test_a_second_that_is_flushed_very_often_is_restored_whole() -> None:
+@pytest.mark.parametrize("restarts", [range(40), (17,), (31, 39), (15, 16)])
+def test_a_second_that_is_flushed_very_often_is_restored_whole(restarts: Sequence[int]) -> None:
     market = Market().send(trade("IBM", 20.0, at="09:31:02", size=5))
-    for number in range(40):
-        market.show(trade("AAPL", 100.0 + number, at="09:31:02", size=1))
-    market.restart().show(clock("09:31:03"))
+    sold = [trade("AAPL", 100.0 + n, at="09:31:02", size=1, sequence=n + 1) for n in range(40)]
+    for number, one in enumerate(sold):
+        market.show(one)
+        if number in restarts:
+            market.crash()
+    market.restart().send(*sold).show(clock("09:31:03"))
     assert market.quote("AAPL").accumulated_volume == 40
     assert market.quote("IBM").accumulated_volume == 5
     assert not [name for name in market.store.private if "_second:" in name]
+
+
+def test_sequences_of_a_second_are_known_once_after_a_restart_however_they_were_saved() -> None:
+    market = Market()
+    for number in range(1, 1025, 64):
+        at = f"09:31:{number // 256:02}"
+        market.show(*(trade("AAPL", 10.0, at=at, size=1, sequence=number + n) for n in range(64)))
+        market.crash()
+    market.send(trade("AAPL", 10.0, at="09:31:04", size=1, sequence=1)).finish()
+    assert market.quote("AAPL").accumulated_volume == 1024

@@ -9,7 +9,7 @@ decided by the order key (timestamp, sequence), whatever order the trades arrive
 from array import array
 from collections.abc import Iterable, Iterator
 from math import inf
-from typing import Final
+from typing import Final, cast
 
 from msgspec import Struct, msgpack
 
@@ -145,17 +145,22 @@ class Recent:
         self.newest = -1
         self.sequences: array[int] = array("q")
 
-    def extend(self, sequences: list[int | float]) -> None:
-        """Remember sequences, oldest first; forget chunks that the window has left behind."""
-        known = self.sequences
+    def extend(self, sequences: list[int | float]) -> list[int]:
+        """Remember sequences, oldest first; forget chunks that the window has left behind.
+
+        Returns them as they are remembered.
+        """
+        known, added = self.sequences, cast(list[int], sequences)
         try:
-            known.fromlist(sequences)  # type: ignore[arg-type]  # ints, as a rule
+            known.fromlist(added)  # ints, as a rule
         except (TypeError, OverflowError):  # nothing was added
-            known.fromlist([min(int(q), _LARGEST) for q in sequences])
+            added = [min(int(q), _LARGEST) for q in sequences]
+            known.fromlist(added)
         if len(known) > self.MOST:
             spare = (len(known) - self.WINDOW) // self.CHUNK * self.CHUNK
             del known[:spare]
             self.base += spare
+        return added
 
     def has(self, sequence: int, within: int = WINDOW) -> bool:
         """Whether a sequence is among the last ``within``."""

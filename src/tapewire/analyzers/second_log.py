@@ -33,8 +33,12 @@ class SecondLog(Generic[T]):
 
     @property
     def wants_all(self) -> bool:
-        """Whether the next part takes the place of an old one, and so has to be whole."""
+        """Whether the next part takes the place of all before it, and so has to be whole."""
         return self._parts > 0 and self._parts % self.PARTS == 0
+
+    def renew(self) -> None:
+        """Make the next part a whole one."""
+        self._parts = -(-self._parts // self.PARTS) * self.PARTS
 
     def hash(self, second_ms: int) -> str:
         """Private hash of a second."""
@@ -42,7 +46,7 @@ class SecondLog(Generic[T]):
 
     def write(self, changes: Changes, second_ms: int, entries: Sequence[T]) -> None:
         """Add what changed since the last part of this second."""
-        if entries:
+        if entries or self.wants_all:
             packed = _encode((self._parts, entries))
             changes.private[self.hash(second_ms)] = {str(self._parts % self.PARTS): packed}
             self._parts += 1
@@ -57,10 +61,11 @@ class SecondLog(Generic[T]):
             self._parts = 0
 
     def restore(self, stored: Mapping[str, bytes]) -> Iterable[T]:
-        """A second's entries, oldest first; the next part comes after them."""
+        """A second's entries from the last whole part on; the next part comes after them."""
         parts = sorted((self._decode(value) for value in stored.values()), key=_number)
         self._parts = parts[-1][0] + 1 if parts else 0
-        return [entry for _, entries in parts for entry in entries]
+        first = max(self._parts - 1, 0) // self.PARTS * self.PARTS
+        return [entry for number, entries in parts if number >= first for entry in entries]
 
 
 def _number(part: tuple[int, list[T]]) -> int:

@@ -9,6 +9,9 @@ parts that look at single trades shown them.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import SECOND_MS, Bar, Recent
@@ -17,12 +20,20 @@ from tapewire.analyzers.second_log import SecondLog
 from tapewire.analyzers.shard_clock import LATENESS_MS, ShardClock, read_standing
 from tapewire.market.conditions import ALL, ConditionTable
 from tapewire.market.sessions import SessionCalendar
-from tapewire.model.changes import Changes
+from tapewire.model.changes import PRIVATE, Changes
 from tapewire.model.events import Clock, Event, Gap, Trade
 from tapewire.model.rows import NOTIONAL_SCALE, Fact, Reference
 from tapewire.model.streams import Stream
 
 _MARKS = frozenset({Clock, Gap})
+
+
+class Logged(Struct, array_like=True, gc=False):
+    """Of one symbol: the sequences that came since the last drain, and its bar if that changed."""
+
+    symbol: str
+    sequences: list[int]
+    bar: Bar | None
 
 
 class TradeFold:
@@ -43,7 +54,7 @@ class TradeFold:
         conditions: ConditionTable | None = None,
         name: str = "trades",
     ) -> None:
-        self._clock = ShardClock(calendar, parts)
+        self._clock = ShardClock(calendar, parts, [f"{PRIVATE}{name}_recent"])
         self._calendar = calendar
         self._conditions = conditions or ConditionTable.named("massive")
         self._effects = self._conditions.extended
@@ -55,7 +66,8 @@ class TradeFold:
         self._seeing = [part for part in parts if isinstance(part, SeesTrades)]
         self._late: list[Bar] = []
         self._drained: dict[str, int] = {}
-        self._log = SecondLog(name, Bar)
+        self._log = SecondLog(name, Logged)
+        self._logged: set[str] = set()
         self._standing_changed = False
         self.skipped: Counter[str] = Counter()
 
@@ -183,7 +195,8 @@ class TradeFold:
         if not self._clock.covers(timestamp_ms):
             self.skipped["bad_timestamp"] += 1
             return False
-        self._settle()
+        self._unsaved.update(self._settle(), self._logged)
+        self._logged = set()
         bars = []
         for bar, _ in self._current.values():
             self._recent[bar.symbol].note(bar.last_q)
@@ -198,20 +211,23 @@ class TradeFold:
             self._recent, self._unsaved = {}, set()
         return True
 
-    def _settle(self) -> None:
-        """Put the sequences of the kept trades away; show the trades to who wants to see them."""
-        kept, recent = {}, self._recent
+    def _settle(self) -> dict[str, list[int]]:
+        """Put the sequences of the kept trades away; show the trades to who wants to see them.
+
+        Returns these sequences by symbol.
+        """
+        kept, recent, settled = {}, self._recent, {}
         for symbol, trades in self._kept.items():
             if trades:
                 kept[symbol] = trades
-                recent[symbol].extend([trade.sequence for trade in trades])
-        self._unsaved.update(kept)
+                settled[symbol] = recent[symbol].extend([trade.sequence for trade in trades])
         if kept and self._seeing:
             bars = self._bars_of(kept)
             for part in self._seeing:
                 part.see(kept, bars)
         for trades in kept.values():
             trades.clear()
+        return settled
 
     def _bars_of(self, symbols: Iterable[str]) -> dict[str, Bar]:
         """The second's bars of symbols without a late trade since the last cut."""
@@ -241,21 +257,33 @@ class TradeFold:
 
     def drain(self) -> Changes:
         """Changes of every part, and the private state of the current second."""
-        self._settle()
+        settled = self._settle()
         if self._log.wants_all:
-            self._drained = {}
+            self._unsaved.update(settled, self._logged)
+            self._drained, self._logged = {}, set()
         drained = self._drained
         unfinished = [
             bar for symbol, (bar, _) in self._current.items() if bar.seen != drained.get(symbol)
         ]
         changes = self._clock.drain([bar for bar in unfinished if bar.touched])
         drained.update((bar.symbol, bar.seen) for bar in unfinished)
-        self._log.write(changes, self._clock.second_ms, unfinished)
+        self._write_log(changes, unfinished, settled)
         if self._standing_changed:
             changes.private[self._name] = {"standing": self._clock.pack(self._late)}
             self._standing_changed = False
         self._drain_recent(changes)
         return changes
+
+    def _write_log(
+        self, changes: Changes, unfinished: Iterable[Bar], settled: dict[str, list[int]]
+    ) -> None:
+        """Log what came since the last drain; sequences that are packed now need no log."""
+        for symbol in self._unsaved:
+            settled.pop(symbol, None)
+        self._logged.update(settled)
+        entries = [Logged(bar.symbol, settled.pop(bar.symbol, _NONE), bar) for bar in unfinished]
+        entries += [Logged(symbol, sequences, None) for symbol, sequences in settled.items()]
+        self._log.write(changes, self._clock.second_ms, entries)
 
     def _drain_recent(self, changes: Changes) -> None:
         fields: dict[str, bytes] = {}
@@ -273,6 +301,7 @@ class TradeFold:
         self._clock.renew()
         self._drained = {}
         self._standing_changed = self._clock.second_ms >= 0
+        self._log.renew()
         self._unsaved = set(self._recent)
         for recent in self._recent.values():
             recent.renew()
@@ -304,13 +333,22 @@ class TradeFold:
         for name, value in private.get(self._recent_hash(day.date), {}).items():
             chunks.setdefault(name.rpartition(":")[0], []).append(value)
         self._recent = {symbol: Recent.restore(values) for symbol, values in chunks.items()}
-        for bar in self._log.restore(private.get(self._log.hash(standing.second_ms), {})):
-            self._restore_bar(bar)
+        log = private.get(self._log.hash(standing.second_ms), {})
+        for one in self._log.restore(log):
+            recent = self._recent.setdefault(one.symbol, Recent())
+            if one.sequences:
+                recent.note(max(recent.extend([*one.sequences])))
+                self._logged.add(one.symbol)
+            if one.bar is not None:
+                recent.note(one.bar.last_q)
+                self._restore_bar(one.bar)
 
     def _restore_bar(self, bar: Bar) -> None:
-        self._recent.setdefault(bar.symbol, Recent()).note(bar.last_q)
         self._current[bar.symbol] = (bar, self._kept.setdefault(bar.symbol, []).append)
         self._drained[bar.symbol] = bar.seen
+
+
+_NONE: Final[list[int]] = []
 
 
 def _is_repeated(sequence: int, kept: Sequence[Trade], recent: Recent) -> bool:
