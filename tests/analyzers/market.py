@@ -39,9 +39,11 @@ class Store:
             for symbol in board.removed:
                 listed.pop(symbol, None)
             listed.update(board.put)
-        outdated = [name for name in self.rows if is_outdated(name, changes.outdated)]
+        names = (*self.rows, *self.boards, *(PRIVATE + name for name in self.private))
+        outdated = [name for name in names if is_outdated(name, changes.outdated)]
         for name in (*changes.dropped, *outdated):
             self.rows.pop(name, None)
+            self.boards.pop(name, None)
             self.private.pop(name.removeprefix(PRIVATE), None)
 
     def restored(self, name: str) -> dict[str, bytes]:

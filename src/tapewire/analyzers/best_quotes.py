@@ -37,7 +37,7 @@ class BestQuotes:
 
     def __init__(self, calendar: SessionCalendar) -> None:
         self._calendar = calendar
-        self._clock = ShardClock(calendar, ())
+        self._clock = ShardClock(calendar, (), ("best_quote", "private:best_quotes"))
         self._newest_ms: float = -1
         self._now: dict[str, Quote] = {}  # since the last drain
         self._second: dict[str, Quote] = {}  # of the current second, drained
@@ -131,7 +131,7 @@ class BestQuotes:
 
     def drain(self) -> Changes:
         """Rows as of the last cut, and what a restart needs of the second since."""
-        changes = Changes()
+        changes = self._clock.drain(())
         for name, quotes in self._unwritten.items():
             changes.rows[name] = {symbol: encode_row(row(q)) for symbol, q in quotes.items()}
         self._unwritten = {}

@@ -18,7 +18,7 @@ from tapewire.analyzers.bars import SECOND_MS, Bar
 from tapewire.analyzers.buckets import BUCKETS, Bucket, Level, Spans, unpacked
 from tapewire.analyzers.seconds import Seconds
 from tapewire.analyzers.shard_clock import LATENESS_MS
-from tapewire.market.sessions import CalendarRangeError, SessionCalendar, TradingDay
+from tapewire.market.sessions import SessionCalendar, TradingDay
 from tapewire.model.candle_names import DAY_MS, MINUTE_MS
 from tapewire.model.changes import Changes
 from tapewire.model.events import Aggregate
@@ -26,9 +26,6 @@ from tapewire.model.rows import NOTIONAL_SCALE, Reference
 
 GRACE_MS: Final = 2 * SECOND_MS
 LONGER: Final = ("5m", "15m", "1h", "1d")
-
-KEPT_SESSIONS: Final = 2
-"""Sessions before the present trading date whose candles stay in the store."""
 
 
 class AtomicOhlcEngine:
@@ -38,10 +35,11 @@ class AtomicOhlcEngine:
     open; ``exchange`` is ``US`` for US equities.
     """
 
+    dated: Final = ("candles",)
+
     def __init__(
         self, calendar: SessionCalendar, exchange: str = "US", grace_ms: int = GRACE_MS
     ) -> None:
-        self._calendar = calendar
         self._seconds = Seconds(exchange, grace_ms)
         self._minutes = Level("1m", calendar, exchange, grace_ms)
         self._longer = [Level(interval, calendar, exchange, grace_ms) for interval in LONGER]
@@ -49,7 +47,6 @@ class AtomicOhlcEngine:
         self._lost: list[tuple[int, int]] = []
         self._marks = Marks()
         self._given = False
-        self._first_kept = ""
         self._date = ""
         self._second_ms = -1
         self._due_ms: float = inf
@@ -132,7 +129,8 @@ class AtomicOhlcEngine:
             self._close(second_ms)
             self._forget(second_ms)
         if day.date != self._date:
-            self._turn(day)
+            self._date = day.date
+            self._marks.forget(day.turn_ms - DAY_MS)
         self._second_ms = second_ms
 
     def _close(self, second_ms: float) -> None:
@@ -158,13 +156,6 @@ class AtomicOhlcEngine:
 
     def _schedule(self) -> None:
         self._due_ms = min(level.due_ms for level in self._levels)
-
-    def _turn(self, day: TradingDay) -> None:
-        """A trading date has begun: candles of long ago leave the store."""
-        if self._date:
-            self._first_kept = _first_kept(self._calendar, day.date)
-        self._date = day.date
-        self._marks.forget(day.turn_ms - DAY_MS)
 
     def finish(self) -> None:
         """Close everything."""
@@ -196,9 +187,6 @@ class AtomicOhlcEngine:
             level.drain(changes)
         if self._marks.changed:
             changes.private[_MARKS] = {"spans": self._marks.pack()}
-        if self._first_kept:
-            changes.outdated["candles"] = self._first_kept
-            self._first_kept = ""
         return changes
 
     def renew(self) -> None:
@@ -306,16 +294,6 @@ def _by_start(buckets: Iterable[Bucket]) -> list[list[Bucket]]:
     for bucket in buckets:
         groups.setdefault(bucket.start_ms, []).append(bucket)
     return list(groups.values())
-
-
-def _first_kept(calendar: SessionCalendar, date: str) -> str:
-    """The oldest trading date whose candles stay; empty where the calendar does not reach."""
-    try:
-        for _ in range(KEPT_SESSIONS):
-            date = calendar.previous_session(date).date
-    except CalendarRangeError:
-        return ""
-    return date
 
 
 def _spans(steps: Iterable[int], step_ms: int) -> Spans:

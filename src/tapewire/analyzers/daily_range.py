@@ -130,6 +130,8 @@ class DailyRangeAnalyzer:
     without ranges.
     """
 
+    dated: Final = ("daily_range", "private:ranges", "private:range_runs")
+
     def __init__(self, rules: RangeRules | None = None) -> None:
         rules = rules or RangeRules()
         self._cooldown_ms = round(rules.cooldown_s * 1000)

@@ -168,6 +168,8 @@ class HaltStates:
     their day.
     """
 
+    dated: Final = ("halt_state", "private:halt_states")
+
     def __init__(self) -> None:
         self.day: TradingDay | None = None
         self._mark = GapMark()

@@ -17,7 +17,7 @@ from tapewire.analyzers.quote_rows import base_of, change
 from tapewire.analyzers.quotes import QuoteRecords
 from tapewire.market.sessions import TradingDay
 from tapewire.model.changes import BoardChange, Changes
-from tapewire.model.feeds import BOARD_SIZE, board_set
+from tapewire.model.feeds import BOARD_SIZE, BOARDS, board_set
 from tapewire.model.rows import Reference
 
 Score = Callable[[Day, Reference, bool], float | None]
@@ -126,6 +126,8 @@ class LeaderboardAnalyzer:
     It must come after the ``QuoteRecords`` it reads in the shard's list of parts. What
     ``listed`` keeps out has no rank.
     """
+
+    dated: Final = BOARDS
 
     def __init__(
         self, quotes: QuoteRecords, size: int = BOARD_SIZE, listed: BoardFilter = _OPEN

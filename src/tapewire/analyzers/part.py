@@ -68,6 +68,19 @@ class SeesTrades(Protocol):
 
 
 @runtime_checkable
+class HasDates(Protocol):
+    """A part whose hashes and boards ``<family>:<date>`` leave the store with their trading date.
+
+    Public ones stay for the two sessions before today's; private ones, with ``private:``, are
+    only needed on their own date, since the state of the next one is flushed with its first row.
+    """
+
+    @property
+    def dated(self) -> Sequence[str]:
+        """The families."""
+
+
+@runtime_checkable
 class TakesFacts(Protocol):
     """What fills fields with facts that others publish; a part, or a fold that has such parts."""
 

@@ -34,6 +34,8 @@ class QuoteRecords:
     ``cut_symbols`` collects the symbols whose day changed at a cut, for boards.
     """
 
+    dated: Final = ("quote", "private:days")
+
     def __init__(self) -> None:
         self.days: dict[str, Day] = {}
         self.references: dict[str, dict[str, Reference]] = {}
@@ -48,6 +50,7 @@ class QuoteRecords:
         self._day: TradingDay | None = None
         self._texts: Texts | None = None
         self._second_ms = -1
+        self._first_curves = ""
         self._lost_until_ms = -1
         self._gap = False
         self._unfinished: Sequence[Aggregate] = ()
@@ -127,6 +130,7 @@ class QuoteRecords:
         self._windows.end_day()
         self._windows.clear()
         self._curves.begin(day, second_ms)
+        self._first_curves = volume_curves.first_date(day.date)
         self.days = {}
         self.cut_symbols, self._rows, self._dirty = set(), set(), set()
         for kept in (self.references, self._facts):
@@ -222,6 +226,9 @@ class QuoteRecords:
             changes.rows[quote_hash(day.date)] = rows
         changes.private |= self._windows.drain() | self._curves.drain()
         changes.dropped += [f"private:{name}" for name in self._windows.drain_dropped()]
+        if self._first_curves:
+            changes.outdated["private:volume_curves"] = self._first_curves
+            self._first_curves = ""
         if self._dirty:
             days = {symbol: _encode(self.days[symbol]) for symbol in self._dirty}
             changes.private[_days_hash(day.date)] = days

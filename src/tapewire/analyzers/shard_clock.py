@@ -4,19 +4,23 @@ Everything here follows the events' own timestamps; nothing asks what time it is
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from msgspec import Struct, msgpack
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import SECOND_MS, Bar
-from tapewire.analyzers.part import Part, TakesFacts
-from tapewire.market.sessions import SessionCalendar, TradingDay
-from tapewire.model.changes import Changes
+from tapewire.analyzers.part import HasDates, Part, TakesFacts
+from tapewire.market.sessions import CalendarRangeError, SessionCalendar, TradingDay
+from tapewire.model.changes import PRIVATE, Changes
 from tapewire.model.events import Gap
 from tapewire.model.rows import Fact, Reference
 
 LATENESS_MS = 15 * 60 * SECOND_MS
 """Later trades are counted and not applied (components.md 4; FINRA allows 15 minutes)."""
+
+KEPT_SESSIONS: Final = 2
+"""Sessions before the present trading date whose rows stay in the store."""
 
 
 class Standing(Struct, array_like=True):
@@ -34,9 +38,13 @@ class ShardClock:
     ``cut_ms`` its end: the first event at or after it makes a cut. Every boundary of a
     trading day (its turn, the begin of pre-market, open, close, end of post-market) is stood
     at once and in order, also when nothing trades there, and on days on which nothing trades.
+
+    ``dated``: families of the fold itself, as those of parts (``HasDates``).
     """
 
-    def __init__(self, calendar: SessionCalendar, parts: Sequence[Part]) -> None:
+    def __init__(
+        self, calendar: SessionCalendar, parts: Sequence[Part], dated: Sequence[str] = ()
+    ) -> None:
         self._calendar = calendar
         self.parts = tuple(parts)
         self.second_ms = -1
@@ -46,6 +54,8 @@ class ShardClock:
         self._boundary_ms = -1
         self._revision = calendar.revision
         self._ended = Changes()
+        of_parts = [family for part in parts if isinstance(part, HasDates) for family in part.dated]
+        self._dated = (*dated, *of_parts)
 
     def covers(self, timestamp_ms: int) -> bool:
         """Whether the calendar knows this time; an event outside is bad input."""
@@ -94,6 +104,7 @@ class ShardClock:
         if boundary_ms == day.next_turn_ms:
             self._end_day(day)
             day = self._calendar.day_at(boundary_ms)
+            self._ended.outdated.update(self._outdated(day.date))
         self._enter(day, boundary_ms)
         if boundary_ms < last:
             for part in self.parts:
@@ -107,6 +118,12 @@ class ShardClock:
         for part in self.parts:
             part.clock(day.next_turn_ms - SECOND_MS, day)
         self._ended = self.drain(())
+
+    def _outdated(self, date: str) -> dict[str, str]:
+        """Which date of each family is the first kept from now on."""
+        kept = first_kept(self._calendar, date)
+        firsts = {one: date if one.startswith(PRIVATE) else kept for one in self._dated}
+        return {family: first for family, first in firsts.items() if first}
 
     def gap(self, gap: Gap) -> None:
         """Tell every part of a loss; ranges that touch within a second become one.
@@ -175,6 +192,16 @@ def next_boundary_ms(day: TradingDay, now_ms: int) -> int:
     """The first boundary of a trading day after a time in it; its last is the next turn."""
     boundaries = (day.pre_ms, day.open_ms, day.close_ms, day.post_ms)
     return next((at_ms for at_ms in boundaries if at_ms > now_ms), day.next_turn_ms)
+
+
+def first_kept(calendar: SessionCalendar, date: str) -> str:
+    """The oldest trading date whose rows stay; empty where the calendar does not reach."""
+    try:
+        for _ in range(KEPT_SESSIONS):
+            date = calendar.previous_session(date).date
+    except CalendarRangeError:
+        return ""
+    return date
 
 
 def read_standing(packed: bytes | None) -> Standing | None:

@@ -8,6 +8,7 @@ never the unfinished second. Each shard ranks its own symbols; readers merge
 from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import nlargest
+from typing import Final
 
 from tapewire.analyzers.activity import Activity, Window
 from tapewire.analyzers.analyzer import Hashes
@@ -126,6 +127,8 @@ class TopTradesAnalyzer:
     Folds ``trades``. Publishes ``top_trades:{window}:{metric}``, ``largest_prints`` and
     ``trades:{symbol}``. ``size``: lines of a ranking.
     """
+
+    dated: Final = ("top_trades", "largest_prints", "private:largest_prints")
 
     def __init__(self, size: int = TOP_TRADES, prints: int = LARGEST_PRINTS) -> None:
         self._activity = Activity(WINDOWS_S.values())

@@ -189,7 +189,7 @@ class VolumeCurves:
     def _prepare(self) -> None:
         """Begin the day's means anew."""
         self._baselines, self._unready = {}, {}
-        oldest = _dates(self._date)[-1]
+        oldest = first_date(self._date)
         for kept in (self._history, self._warm):
             for past in [past for past in kept if past < oldest]:
                 del kept[past]
@@ -328,6 +328,11 @@ _NONE: Final[Mapping[str, bytes]] = {}
 def hashes(date: str) -> list[str]:
     """Private hashes that ``restore`` needs on a trading date."""
     return [f"{PREFIX}{past}" for past in _dates(date)]
+
+
+def first_date(date: str) -> str:
+    """The oldest date whose curves count on a trading date."""
+    return _dates(date)[-1]
 
 
 def _dates(date: str) -> list[str]:

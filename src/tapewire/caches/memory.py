@@ -60,7 +60,8 @@ class MemoryShard(Struct):
         for name, items in changes.items.items():
             self._append(name, items)
         outdated = changes.outdated
-        old = [name for name in self.hashes if is_outdated(name, outdated)] if outdated else []
+        names = (*self.hashes, *self.boards) if outdated else ()
+        old = [name for name in names if is_outdated(name, outdated)]
         for name in (*changes.dropped, *old):
             self.expires_ms.pop(name, None)
             self._forget(name)

@@ -56,7 +56,7 @@ class Outcome(IntEnum):
 
 
 class Sweep(msgspec.Struct):
-    """The outdated hashes of a shard are being dropped, some with each flush.
+    """The outdated keys of a shard are being dropped, some with each flush.
 
     One that its owner does not finish is finished when the next date begins.
     """
@@ -114,6 +114,7 @@ class RedisWidgetCache:
             WidgetDataCacheTTL.of("place"),
         )
         self._lives[shard] = Lives(self._now_ms)
+        self._sweeps.pop(shard, None)  # of an owner that may have stood on a later date
         stored = {producer.decode(): packed for producer, packed in pairs(positions)}
         return Claim(Place.parse(place.decode()), stored)
 

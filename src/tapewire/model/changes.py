@@ -21,12 +21,18 @@ PRIVATE = "private:"
 _TOKEN = re.compile(r"[^:]+:(?:.*:)?([^:.]+)(?:\.\d+)?")
 
 
+def family_of(name: str) -> str:
+    """What a name begins with; of a private hash with ``private:`` before it."""
+    family, colon, rest = name.partition(":")
+    return family + colon + rest.partition(":")[0] if name.startswith(PRIVATE) else family
+
+
 def is_outdated(name: str, first_kept: Mapping[str, str]) -> bool:
     """Whether a hash's date or time, the end of its name, is before its family's first kept.
 
     Of ``candles:US:AIG:1m:2026-11-20.3`` that is ``2026-11-20``: a block's number counts not.
     """
-    first, found = first_kept.get(name.partition(":")[0]), _TOKEN.fullmatch(name)
+    first, found = first_kept.get(family_of(name)), _TOKEN.fullmatch(name)
     return first is not None and found is not None and found[1] < first
 
 
@@ -56,7 +62,8 @@ class Changes(Struct, array_like=True):
 
     What event time has left behind is forgotten and not published: ``dropped`` are names of
     hashes (private ones with ``private:``) that end after everything else is written;
-    ``outdated`` says of families which date or time (the end of a hash's name) is the first kept.
+    ``outdated`` says of families (``quote``, ``private:days``) which date or time, the end of a
+    hash's or board's name, is the first kept.
     """
 
     rows: dict[str, dict[str, bytes]] = field(default_factory=dict)

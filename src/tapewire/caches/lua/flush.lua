@@ -172,7 +172,7 @@ local function drop(names)
   in_chunks('ZREM', KEYS[5], names, #names)
 end
 
--- Drop some of the outdated hashes: a day's candles are too many for one flush. A name ends
+-- Drop some of the outdated keys: a day's candles are too many for one flush. A name ends
 -- in its date or time, or in that and the number of a block.
 local function sweep(first_kept)
   if not next(first_kept) then return '0' end
@@ -180,7 +180,7 @@ local function sweep(first_kept)
   local names, n = {}, 0
   for i = 1, #found[2], 2 do
     local name = found[2][i]
-    local first = first_kept[string.match(name, '^[^:]+')]
+    local first = first_kept[string.match(name, '^private:[^:]+') or string.match(name, '^[^:]+')]
     local date = first and string.match(name, ':([^:.]+)%.?%d*$')
     if date and date < first then
       n = n + 1
