@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import SECOND_MS, Bar, Recent
+from tapewire.analyzers.day_before import DayBefore, is_repeated
 from tapewire.analyzers.part import Part, SeesTrades
 from tapewire.analyzers.second_log import SecondLog
 from tapewire.analyzers.shard_clock import LATENESS_MS, ShardClock, read_standing
@@ -63,6 +64,7 @@ class TradeFold:
         self._kept: dict[str, list[Trade]] = {}
         self._recent: dict[str, Recent] = {}
         self._unsaved: set[str] = set()
+        self._before = DayBefore()
         self._seeing = [part for part in parts if isinstance(part, SeesTrades)]
         self._late: list[Bar] = []
         self._drained: dict[str, int] = {}
@@ -147,12 +149,15 @@ class TradeFold:
         if reason:
             self.skipped[reason] += 1
             return
+        if t < self._turn_ms:
+            self._of_day_before(trade, t)
+            return
         recent = self._recent.get(symbol)
         if recent is None:
             recent = self._recent[symbol] = Recent()
         entry, kept = self._current.get(symbol), self._kept.setdefault(symbol, [])
         newest = max(recent.newest, entry[0].last_q) if entry else recent.newest
-        if 0 < q <= newest and _is_repeated(q, kept, recent):
+        if 0 < q <= newest and is_repeated(q, kept, recent):
             self.skipped["duplicate"] += 1
             return
         kept.append(trade)
@@ -164,6 +169,17 @@ class TradeFold:
             bar = Bar(symbol, self._clock.second_ms, last_q=newest)
             self._current[symbol] = entry = (bar, kept.append)
         entry[0].add(trade, self._effects[trade.conditions])
+
+    def _of_day_before(self, trade: Trade, t: int) -> None:
+        """A late trade from before the turn: sequences begin anew with each day."""
+        if self._before.keep(trade):
+            self._add_late(trade, t)
+        else:
+            self.skipped["duplicate"] += 1
+
+    @property
+    def _turn_ms(self) -> int:
+        return self._clock.day.turn_ms if self._clock.day else -1
 
     def _objection(self, trade: Trade, t: int) -> str | None:
         """Why a trade is not applied at all, None when it is."""
@@ -203,12 +219,18 @@ class TradeFold:
             if bar.touched:
                 bars.append(bar)
         self._log.end(self._clock.second_ms)
+        day = self._clock.day
         turned = self._clock.cut(timestamp_ms, bars, self._late)
         self._current, self._kept, self._late, self._drained = {}, {}, [], {}
         self._standing_changed = True
         self._choose_effects()
         if turned:
+            self._before = DayBefore()
+            if day is not None and day.next_turn_ms == self._turn_ms:
+                self._before = DayBefore(day.date, self._recent, self._unsaved)
             self._recent, self._unsaved = {}, set()
+        elif self._clock.second_ms >= self._turn_ms + LATENESS_MS:
+            self._before.forget()
         return True
 
     def _settle(self) -> dict[str, list[int]]:
@@ -221,11 +243,13 @@ class TradeFold:
             if trades:
                 kept[symbol] = trades
                 settled[symbol] = recent[symbol].extend([trade.sequence for trade in trades])
+        for symbol, trades in self._before.settle():
+            kept[symbol] = [*trades, *kept.get(symbol, ())]
         if kept and self._seeing:
             bars = self._bars_of(kept)
             for part in self._seeing:
                 part.see(kept, bars)
-        for trades in kept.values():
+        for trades in self._kept.values():
             trades.clear()
         return settled
 
@@ -292,6 +316,9 @@ class TradeFold:
         self._unsaved = set()
         if fields and self._clock.day is not None:
             changes.private[self._recent_hash(self._clock.day.date)] = fields
+        earlier = self._before.drain()
+        if earlier:
+            changes.private[self._recent_hash(self._before.date)] = earlier
 
     def _recent_hash(self, date: str) -> str:
         return f"{self._name}_recent:{date}"
@@ -305,6 +332,7 @@ class TradeFold:
         self._unsaved = set(self._recent)
         for recent in self._recent.values():
             recent.renew()
+        self._before.renew()
 
     def first_hashes(self) -> Sequence[str]:
         """The hash that says where the earlier owner stood."""
@@ -315,9 +343,20 @@ class TradeFold:
         standing = read_standing(private.get(self._name, {}).get("standing"))
         if standing is None:
             return []
-        date = self._calendar.trading_date(standing.second_ms)
-        own = [self._log.hash(standing.second_ms), self._recent_hash(date)]
+        dates = self._dates(standing.second_ms)
+        own = [self._log.hash(standing.second_ms), *map(self._recent_hash, dates)]
         return [*own, *self._clock.hashes(standing.second_ms)]
+
+    def _dates(self, second_ms: int) -> list[str]:
+        """The trading date, and the one before while trades of it may still come."""
+        newest, oldest = second_ms, max(self._calendar.first_ms, second_ms - LATENESS_MS)
+        return list(dict.fromkeys(map(self._calendar.trading_date, (newest, oldest))))
+
+    def _recent_of(self, date: str, private: Hashes) -> dict[str, Recent]:
+        chunks: dict[str, list[bytes]] = {}
+        for name, value in private.get(self._recent_hash(date), {}).items():
+            chunks.setdefault(name.rpartition(":")[0], []).append(value)
+        return {symbol: Recent.restore(values) for symbol, values in chunks.items()}
 
     def restore(self, private: Hashes) -> None:
         """Stand where the earlier owner stood, in the middle of its second."""
@@ -327,12 +366,10 @@ class TradeFold:
         self._clock.restore(standing, private)
         self._choose_effects()
         self._late = standing.late
-        day = self._clock.day
-        assert day is not None
-        chunks: dict[str, list[bytes]] = {}
-        for name, value in private.get(self._recent_hash(day.date), {}).items():
-            chunks.setdefault(name.rpartition(":")[0], []).append(value)
-        self._recent = {symbol: Recent.restore(values) for symbol, values in chunks.items()}
+        today, *before = self._dates(standing.second_ms)
+        self._recent = self._recent_of(today, private)
+        for date in before:
+            self._before = DayBefore(date, self._recent_of(date, private))
         log = private.get(self._log.hash(standing.second_ms), {})
         for one in self._log.restore(log):
             recent = self._recent.setdefault(one.symbol, Recent())
@@ -349,11 +386,3 @@ class TradeFold:
 
 
 _NONE: Final[list[int]] = []
-
-
-def _is_repeated(sequence: int, kept: Sequence[Trade], recent: Recent) -> bool:
-    """Whether a sequence is among a symbol's last 1,024, of which the newest are still kept."""
-    newest = kept[-Recent.WINDOW :]
-    if any(trade.sequence == sequence for trade in newest):
-        return True
-    return recent.has(sequence, Recent.WINDOW - len(newest))
