@@ -4,7 +4,8 @@ Every symbol trades once in every minute of the regular session, each in a secon
 own choosing, so that a day makes 3.9 million candles. One processor with every analyzer
 folds them from batches, as fast as it goes, and flushes as it does in production. Its
 resident memory and Redis's are read at the end of the day; a week of a tenth as many
-symbols shows whether either grows from day to day.
+symbols shows whether either grows from day to day. Volume curves are meant to: a curve a
+symbol and session, of 20 sessions and more. They are weighed, and taken off before.
 """
 
 import asyncio
@@ -39,6 +40,13 @@ SYMBOLS: Final = 10_000
 WEEK_SYMBOLS: Final = 1_000
 WEEK_DATES: Final = ("2024-01-08", "2024-01-12")
 MINUTES: Final = 390
+WAITING: Final = 5
+"""Minutes at the end of a day whose last batches may still wait for their size."""
+
+MOST_MB: Final = {"processor_mb": 600, "redis_mb": 1_536}
+MOST_GROWTH: Final = 5
+"""Percent from the week's third day to its last, within which memory counts as flat."""
+
 LOOKED_AT: Final = 25
 """Symbols whose rows are compared after each day."""
 
@@ -53,6 +61,8 @@ class Held(Struct):
     redis_mb: float
     seconds: float
     wrong: list[str]
+    curves_mb: float = 0
+    """Of Redis's: volume curves. The processor holds the same bytes of the days before."""
 
 
 def run(plan: Plan) -> Iterator[Row]:
@@ -61,20 +71,41 @@ def run(plan: Plan) -> Iterator[Row]:
     share = 1 if whole else 100
     minutes = MINUTES if whole else 10
     (day,) = held(plan.folder / "day", SYMBOLS // share, (FIRST_DATE, FIRST_DATE), minutes)
-    complain(NAME, day.wrong)
-    checked = not day.wrong
-    yield Row(NAME, "processor_mb", round(day.processor_mb), "MB", 0, checked)
-    yield Row(NAME, "redis_mb", round(day.redis_mb), "MB", 0, checked)
-    week = held(plan.folder / "week", WEEK_SYMBOLS // min(share, 10), WEEK_DATES, minutes)
-    wrong = [line for one in week for line in one.wrong]
+    yield from _day_rows(day, whole)
+    symbols = WEEK_SYMBOLS // min(share, 10)
+    yield from _week_rows(held(plan.folder / "week", symbols, WEEK_DATES, minutes), symbols, whole)
+
+
+def _day_rows(day: Held, whole: bool) -> Iterator[Row]:
+    wrong = list(day.wrong)
+    for metric, most in MOST_MB.items():
+        value = getattr(day, metric)
+        if whole and value > most:
+            wrong.append(f"{metric} is {value:,.0f}; it should be at most {most:,}")
     complain(NAME, wrong)
-    # Redis keeps the two sessions before today's: the third day is the first full one.
+    for metric in MOST_MB:
+        yield Row(NAME, metric, round(getattr(day, metric)), "MB", 0, not wrong)
+
+
+def _week_rows(week: Sequence[Held], symbols: int, whole: bool) -> Iterator[Row]:
+    """Growth from the third day on: Redis keeps the two sessions before today's."""
+    wrong = [line for one in week for line in one.wrong]
+    growths = {f"week_{name}_growth": growth(week, f"{name}_mb") for name in ("processor", "redis")}
+    for metric, percent in growths.items():
+        if whole and percent > MOST_GROWTH:
+            wrong.append(f"{metric} is {percent:.1f} %; it should be at most {MOST_GROWTH}")
+    complain(NAME, wrong)
+    for metric, percent in growths.items():
+        yield Row(NAME, metric, round(percent), "%", 0, not wrong)
+    curve = (week[-1].curves_mb - week[-2].curves_mb) * 1024 * 1024 / symbols
+    yield Row(NAME, "volume_curve", round(curve), "B", 0, not wrong)
+
+
+def growth(week: Sequence[Held], figure: str) -> float:
+    """By how many percent a figure grew from the third day to the last, volume curves apart."""
     full, last = week[2], week[-1]
-    for metric, before, after in (
-        ("week_processor_growth", full.processor_mb, last.processor_mb),
-        ("week_redis_growth", full.redis_mb, last.redis_mb),
-    ):
-        yield Row(NAME, metric, round(100 * (after / before - 1)), "%", 0, not wrong)
+    more = getattr(last, figure) - getattr(full, figure) - (last.curves_mb - full.curves_mb)
+    return float(100 * more / getattr(full, figure))
 
 
 def held(folder: Path, symbols: int, dates: tuple[str, str], minutes: int) -> list[Held]:
@@ -99,7 +130,8 @@ def _told(line: bytes, symbols: int) -> Held:
     day = Held(**json.loads(line))
     say(
         f"{NAME}: {day.date}, {symbols:,} symbols: processor {day.processor_mb:,.0f} MB,"
-        f" Redis {day.redis_mb:,.0f} MB ({day.seconds:.0f} s)"
+        f" Redis {day.redis_mb:,.0f} MB, {day.curves_mb:.1f} of it volume curves"
+        f" ({day.seconds:.0f} s)"
     )
     return day
 
@@ -182,7 +214,7 @@ async def fold_days(url: str, symbols: int, first: str, last: str, minutes: int)
         if day is sessions[-1]:
             await processor.end()
         kept = Held(day.date, resident_mb(), 0, loop.time() - began, [])
-        kept.redis_mb = await used_mb(url)
+        kept.redis_mb, kept.curves_mb = await used_mb(url)
         kept.wrong = [line async for line in _wrong(cache, market, day, minutes)]
         sys.stdout.write(json.dumps({f: getattr(kept, f) for f in kept.__struct_fields__}) + "\n")
         sys.stdout.flush()
@@ -193,8 +225,8 @@ async def _wrong(cache: RedisWidgetCache, market: Market, day: TradingDay, minut
     reader = WidgetReader(cache)
     for k in range(0, len(market.symbols), max(1, len(market.symbols) // LOOKED_AT)):
         candles = await reader.candles("US", market.symbols[k], "1m", day.date)
-        whole = candles[: minutes - 1]  # the last batches may still wait for their size
-        for line in market.differences(k, minutes - 1, whole):
+        length = max(1, minutes - WAITING)
+        for line in market.differences(k, length, candles[:length]):
             yield f"{day.date} {line}"
 
 
@@ -206,12 +238,15 @@ def resident_mb() -> float:
     return 0.0
 
 
-async def used_mb(url: str) -> float:
-    """Redis's memory now."""
+async def used_mb(url: str) -> tuple[float, float]:
+    """Redis's memory now, and what of it are volume curves."""
     from redis.asyncio import Redis
 
     async with Redis.from_url(url) as store:
-        return int((await store.info("memory"))["used_memory"]) / 1024 / 1024
+        used = int((await store.info("memory"))["used_memory"])
+        curves = [key async for key in store.scan_iter("*:private:volume_curves:*", 10_000)]
+        sizes = [await store.memory_usage(key, samples=0) or 0 for key in curves]
+        return used / 1024 / 1024, sum(sizes) / 1024 / 1024
 
 
 if __name__ == "__main__":

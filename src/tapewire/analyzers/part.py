@@ -71,8 +71,8 @@ class SeesTrades(Protocol):
 class HasDates(Protocol):
     """A part whose hashes and boards ``<family>:<date>`` leave the store with their trading date.
 
-    Public ones stay for the two sessions before today's; private ones, with ``private:``, are
-    only needed on their own date, since the state of the next one is flushed with its first row.
+    Public ones stay for the two sessions before today's; private ones, with ``private:``, for the
+    date before, of which late trades may still come.
     """
 
     @property

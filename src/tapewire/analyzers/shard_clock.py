@@ -103,8 +103,8 @@ class ShardClock:
         assert day is not None
         if boundary_ms == day.next_turn_ms:
             self._end_day(day)
-            day = self._calendar.day_at(boundary_ms)
-            self._ended.outdated.update(self._outdated(day.date))
+            ended, day = day, self._calendar.day_at(boundary_ms)
+            self._ended.outdated.update(self._outdated(ended, day))
         self._enter(day, boundary_ms)
         if boundary_ms < last:
             for part in self.parts:
@@ -119,10 +119,10 @@ class ShardClock:
             part.clock(day.next_turn_ms - SECOND_MS, day)
         self._ended = self.drain(())
 
-    def _outdated(self, date: str) -> dict[str, str]:
+    def _outdated(self, ended: TradingDay, day: TradingDay) -> dict[str, str]:
         """Which date of each family is the first kept from now on."""
-        kept = first_kept(self._calendar, date)
-        firsts = {one: date if one.startswith(PRIVATE) else kept for one in self._dated}
+        kept = first_kept(self._calendar, day.date)
+        firsts = {one: ended.date if one.startswith(PRIVATE) else kept for one in self._dated}
         return {family: first for family, first in firsts.items() if first}
 
     def gap(self, gap: Gap) -> None:

@@ -1,12 +1,14 @@
 """When is a key's TTL due? Redis 6.2 cannot say "only where there is none" in one command."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from tapewire.caches.keys import WidgetDataCacheKeys, WidgetDataCacheTTL
 from tapewire.model.changes import Changes
 
 MAX_REMEMBERED = 100_000
-"""Names remembered per shard; when there are more, those that are due anyway go first."""
+"""Names remembered per shard: about 20 MB. Of more the older half is forgotten, and only asked
+for again when it is touched: names have dates, and few of long ago are."""
 
 
 class Lives:
@@ -33,7 +35,7 @@ class Lives:
         """The flush of ``changes`` set these TTLs; ask for them again in an hour."""
         now_ms = self._now_ms()
         if len(self._due_ms) > MAX_REMEMBERED:
-            self._due_ms = {name: due for name, due in self._due_ms.items() if due > now_ms}
+            self._due_ms = dict(islice(self._due_ms.items(), MAX_REMEMBERED // 2, None))
         self._due_ms.update(dict.fromkeys(names, now_ms + WidgetDataCacheTTL.REFRESH_S * 1000))
         for name in reduced(changes):
             self._due_ms.pop(name, None)
