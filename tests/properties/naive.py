@@ -5,7 +5,7 @@ table is that of massive.md 1.6, sums are fractions.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from fractions import Fraction
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -77,20 +77,19 @@ def sales_of(trades: Iterable[Any]) -> list[Sale]:
 def applied(arrivals: Sequence[Sale]) -> list[Sale]:
     """Without repeated ones, those that came over 15 minutes late and those without a price.
 
-    Lateness is measured from the start of the newest second.
+    Lateness is measured from the start of the newest second; sequences begin anew with each
+    trading date.
     """
     kept: list[Sale] = []
-    seen: dict[str, list[int]] = {}
-    now, date = 0, ""
+    seen: dict[tuple[str, str], list[int]] = {}
+    now = 0
     for sale in arrivals:
-        if sale.t > now:
-            now = sale.t
-            if sale.date != date:
-                date, seen = sale.date, {}
+        now = max(now, sale.t)
         too_late = sale.t < now // 1000 * 1000 - LATENESS_MS
-        if sale.price <= 0 or too_late or sale.q in seen.get(sale.symbol, [])[-WINDOW:]:
+        known = seen.setdefault((sale.date, sale.symbol), [])
+        if sale.price <= 0 or too_late or sale.q in known[-WINDOW:]:
             continue
-        seen.setdefault(sale.symbol, []).append(sale.q)
+        known.append(sale.q)
         kept.append(sale)
     return kept
 
@@ -152,6 +151,8 @@ def quotes(arrivals: Sequence[Sale], previous: dict[str, float]) -> dict[str, di
     since_turn = datetime.fromtimestamp(last.t // 1000 + 1, NEW_YORK) - timedelta(hours=4)
     after_open = since_turn.hour + since_turn.minute / 60 >= 5.5
     cut = last.t // 1000 * 1000 + 1000
+    if since_turn.time() == time():  # the last row of a day that has ended is of its last second
+        cut -= 1000
     return {
         symbol: quote(sales, previous.get(symbol), after_open) | windows(sales, cut)
         for symbol, sales in by_symbol.items()
@@ -166,7 +167,7 @@ def windows(sales: Sequence[Sale], cut: int) -> dict[str, Any]:
         start = cut - minutes * MINUTE_MS
         before = [sale.price for sale in sales if sale.prices and sale.t < start]
         fields[f"pct_change_{minutes}m"] = percent(close, before[-1] if before else None)
-        volume = sum(sale.size for sale in sales if sale.counts and sale.t >= start)
+        volume = sum(sale.size for sale in sales if sale.counts and start <= sale.t < cut)
         fields[f"volume_{minutes}m"] = volume
     del fields["volume_15m"]
     return fields
