@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.memory import Market, held
+from benchmarks.memory import Held, Market, growth, held
 from tapewire.market.sessions import SessionCalendar
 from tapewire.model.rows import Candle
 
@@ -13,6 +13,12 @@ def test_a_small_day_is_folded_and_its_candles_are_right(tmp_path: Path) -> None
     assert day.date == "2024-01-08"
     assert 10 < day.processor_mb < 600
     assert 0 < day.redis_mb < 100
+
+
+def test_a_week_grows_by_what_it_gained_since_its_third_day_volume_curves_apart() -> None:
+    sizes = ((50, 1), (80, 2), (100, 3), (104, 4), (107, 5))
+    week = [Held("", 0, used, 0, [], curves) for used, curves in sizes]
+    assert growth(week, "redis_mb") == 5
 
 
 def test_a_wrong_candle_is_told() -> None:

@@ -153,10 +153,13 @@ class WidgetCacheContract:
         names = ["candles:US:AIG:1m:2026-11-18.3", "candles:US:AIG:1d:2026-11-19", "seconds:US:10"]
         first = Changes(rows={name: {"1": b"x"} for name in (*names, QUOTES)})
         first.private = {"buckets:1m:5": {"AIG": b"x"}, "days": {"AIG": b"x"}}
+        first.private["days:2026-11-18"] = {"AIG": b"x"}
+        first.boards[f"{BOARD.partition(':')[0]}:2026-11-18"] = BoardChange({"AIG": 1.0})
         place = await cache.flush(SHARD, place, {}, first)
         second = Changes(dropped=["seconds:US:10", "private:buckets:1m:5"])
         second.rows["seconds:US:10"] = {"1": b"y"}
-        second.outdated = {"candles": "2026-11-19"}
+        second.outdated = dict.fromkeys(("candles", "private:days"), "2026-11-19")
+        second.outdated[BOARD.partition(":")[0]] = "2026-11-19"
         async with aclosing(cache.follow({SHARD: place})) as stream:
             await cache.flush(SHARD, place, {}, second)
             [told] = await take(stream, 1)

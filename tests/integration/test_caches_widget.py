@@ -224,3 +224,20 @@ async def test_a_days_outdated_hashes_go_a_few_with_each_flush(redis_url: str) -
     assert {name[-2:] for name in await cache.names(SHARD)} == {"19"}
     assert len(await cache.names(SHARD)) == 2_000
     await cache.close()
+
+
+async def test_a_new_owner_does_not_go_on_dropping_what_it_may_have_to_restore(
+    redis_url: str,
+) -> None:
+    cache = RedisWidgetCache(redis_url)
+    place = (await cache.claim(SHARD)).place
+    days = {f"days:S{k:04}:2026-11-18": {"1": b"x"} for k in range(4_000)}
+    place = await cache.flush(SHARD, place, {}, Changes(private=days))
+    await cache.flush(SHARD, place, {}, Changes(outdated={"private:days": "2026-11-19"}))
+    left = await cache.names(SHARD)
+    place = (await cache.claim(SHARD)).place
+    for _ in range(12):
+        place = await cache.flush(SHARD, place, {}, Changes())
+    assert await cache.names(SHARD) == left
+    assert 2_000 < len(left) < 4_000
+    await cache.close()

@@ -88,8 +88,16 @@ def test_a_hash_that_is_dropped_later_is_not_written() -> None:
         ("seconds:US:1795185000000", True),
         ("seconds:US:1795185600000", False),
         ("candles", False),
+        ("private:days:2026-11-18", True),
+        ("private:days:2026-11-19", False),
+        ("private:volume_curves:2026-11-18", False),
+        ("days:2026-11-18", False),
     ],
 )
 def test_what_is_outdated_is_decided_by_the_end_of_a_name(name: str, *, outdated: bool) -> None:
-    first_kept = {"candles": "2026-11-19", "seconds": "1795185600000"}
+    first_kept = {
+        "candles": "2026-11-19",
+        "seconds": "1795185600000",
+        "private:days": "2026-11-19",
+    }
     assert is_outdated(name, first_kept) is outdated
