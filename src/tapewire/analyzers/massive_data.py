@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import SECOND_MS
 from tapewire.model.changes import Changes
-from tapewire.model.events import Aggregate, Clock, Event, Gap, Luld, Quote, Trade
+from tapewire.model.events import Aggregate, Clock, Event, Gap, Luld, Quote, Tick, Trade
 from tapewire.model.rows import RawEvent, Reference, encode_row
 from tapewire.model.streams import Stream
 
@@ -23,13 +23,14 @@ MAX_ITEMS: Final = 2_000
 STREAMS: Final = (Stream.TRADES, Stream.AGGREGATE, Stream.QUOTES, Stream.HALTS)
 """Streams whose events are decoded; what is unknown stays in queues and captures."""
 
-Raw = Trade | Quote | Aggregate | Luld
+Raw = Trade | Quote | Aggregate | Luld | Tick
 
 _NAMES: Final[tuple[tuple[type, str], ...]] = (
     (Trade, "trade"),
     (Quote, "quote"),
     (Aggregate, "aggregate"),
     (Luld, "luld"),
+    (Tick, "tick"),
 )
 
 

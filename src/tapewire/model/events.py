@@ -8,7 +8,16 @@ milliseconds UTC, prices in the instrument's currency, sizes in shares.
 an analyzer has a single entrance for data, time and loss.
 """
 
+from typing import Final
+
 from msgspec import Struct
+
+TICK_SNAPSHOT: Final = 1
+"""``Tick.flags``: a state sent on subscription; a baseline, never a trade."""
+TICK_INDEX: Final = 2
+"""``Tick.flags``: the value of an index; nothing is traded in it."""
+TICK_TRADE: Final = 4
+"""``Tick.flags``: the broker says that this update was caused by a trade."""
 
 
 class Trade(Struct, gc=False):
@@ -76,6 +85,31 @@ class Luld(Struct, gc=False):
     sequence: int | float = 0
 
 
+class Tick(Struct, gc=False):
+    """A broker's last state of one instrument (``components.md`` 10).
+
+    ``exchange`` is the exchange and segment (``NSE_EQ``, ``NSE_FO``) and ``token`` the
+    exchange's number of the instrument in it: the two name it with every broker, and
+    neither does alone. ``last_price`` is None when the update has none (a previous close
+    or a depth change only). ``last_size`` and ``day_volume`` are shares or contracts, the
+    latter cumulative over the trading day and None in modes that do not send it, as is
+    ``open_interest``. ``timestamp_ms`` is the time of the last trade, UTC; ``received_ns``
+    is the receiver's clock, nanoseconds since 1970. ``flags`` is a sum of ``TICK_*``.
+    """
+
+    broker: str
+    exchange: str
+    token: str
+    symbol: str
+    last_price: float | None
+    last_size: int
+    day_volume: int | None
+    open_interest: int | None
+    timestamp_ms: int
+    received_ns: int
+    flags: int = 0
+
+
 class Clock(Struct, frozen=True):
     """Event time has reached ``timestamp_ms`` though no event said so.
 
@@ -105,4 +139,4 @@ class Gap(Struct, frozen=True):
     reason: str
 
 
-Event = Trade | Quote | Aggregate | Luld | Clock | Gap
+Event = Trade | Quote | Aggregate | Luld | Tick | Clock | Gap
