@@ -1,0 +1,1 @@
+"""Dhan live market feed v2: the little-endian packet protocol (sans-IO)."""
