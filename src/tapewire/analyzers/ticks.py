@@ -1,0 +1,300 @@
+"""Broker ticks into the same parts as trades.
+
+A tick is a state: its instrument's ``DayVolume`` says what was traded since the one before, and
+that goes into the instrument's bar of the current second at the tick's price. Bars carry
+``NSE_FO:8765`` as their symbol, so that the exchange is in every name that parts make.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from math import inf
+from typing import Final
+
+from msgspec import Struct, msgpack
+
+from tapewire.analyzers.analyzer import Hashes
+from tapewire.analyzers.bars import SECOND_MS, Bar, notional
+from tapewire.analyzers.day_volumes import DayVolume
+from tapewire.analyzers.part import Part
+from tapewire.analyzers.second_log import SecondLog
+from tapewire.analyzers.shard_clock import LATENESS_MS, ShardClock, read_standing
+from tapewire.market.sessions import SessionCalendar
+from tapewire.market.ticks import instrument_key, objection
+from tapewire.model.changes import Changes
+from tapewire.model.events import TICK_INDEX, TICK_SNAPSHOT, Clock, Event, Gap, Tick
+from tapewire.model.rows import NOTIONAL_SCALE, Fact, Reference
+from tapewire.model.streams import Stream
+
+_MARKS: Final = frozenset({Clock, Gap})
+_UNSIZED: Final = TICK_SNAPSHOT | TICK_INDEX
+_VOLUMES: Final = "ticks_volumes"
+_NAME: Final = "ticks"
+
+
+class Logged(Struct, array_like=True, gc=False):
+    """Of one instrument: its volume of the day, and its bar of the current second if it has one."""
+
+    day: DayVolume
+    bar: Bar | None
+
+
+class TickFold:
+    """Fold the ``ticks`` stream; an ``Analyzer``.
+
+    ``trades`` of its bars count ticks that moved the volume on: a broker may put several
+    trades into one. ``last_size`` is not folded. A tick that is older than the current second
+    amends its own; a price without a new volume widens the range and moves the close.
+
+    ``skipped`` counts ticks not applied by reason: those of ``market.ticks.objection``, of
+    ``DayVolume.take``, ``too_late`` (over 15 minutes) and ``bad_timestamp`` (outside the
+    calendar).
+    """
+
+    stream = Stream.TICKS
+
+    def __init__(self, calendar: SessionCalendar, parts: Sequence[Part]) -> None:
+        self._clock = ShardClock(calendar, parts)
+        self._calendar = calendar
+        self._days: dict[tuple[str, str], DayVolume] = {}
+        self._current: dict[tuple[str, str], tuple[Bar, DayVolume]] = {}
+        self._late: list[Bar] = []
+        self._drained: dict[str, int] = {}
+        self._moved: dict[str, DayVolume] = {}
+        self._logged: dict[str, DayVolume] = {}
+        self._unsaved: dict[str, DayVolume] = {}
+        self._log = SecondLog(_NAME, Logged)
+        self._standing_changed = False
+        self.skipped: Counter[str] = Counter()
+
+    @property
+    def second_ms(self) -> int:
+        """Start of the current second of event time, -1 before the first event."""
+        return self._clock.second_ms
+
+    def apply(self, events: Sequence[Event]) -> None:
+        """Fold ticks, clocks and gaps in order."""
+        if _MARKS.isdisjoint(map(type, events)):
+            self._fold(events)  # type: ignore[arg-type]
+            return
+        for event in events:
+            if isinstance(event, Clock):
+                self._pass(event)
+            elif isinstance(event, Gap):
+                self._clock.gap(event)
+                self._standing_changed = self._clock.second_ms >= 0
+                self._drained = {}
+            else:
+                self._fold((event,))  # type: ignore[arg-type]
+
+    def _fold(self, ticks: Iterable[Tick]) -> None:
+        """The hot loop: a tick that moves its instrument on within the second takes no call."""
+        second_ms, cut_ms, find = self._clock.second_ms, self._clock.cut_ms, self._current.get
+        for tick in ticks:
+            t, price, volume = tick.timestamp_ms, tick.last_price, tick.day_volume
+            entry = find((tick.exchange, tick.token))
+            if entry is not None and volume is not None and price is not None:
+                bar, day = entry
+                known = day.volume
+                if (
+                    0 <= known < volume
+                    and second_ms <= t < cut_ms
+                    and t >= day.t
+                    and t >= bar.close_t
+                    and 0 < price < inf
+                    and not tick.flags & _UNSIZED
+                ):
+                    size = volume - known
+                    day.volume, day.t, day.price, day.lower = volume, t, price, -1
+                    bar.seen += 1
+                    bar.trades += 1
+                    bar.volume += size
+                    if size > bar.largest:
+                        bar.largest = size
+                    bar.notional += int(price * NOTIONAL_SCALE + 0.5) * size
+                    if price > bar.high:
+                        bar.high = price
+                    elif price < bar.low:
+                        bar.low = price
+                    bar.close, bar.close_t, bar.close_q = price, t, volume
+                    bar.last_t = t
+                    continue
+            self._irregular(tick)
+            second_ms, cut_ms, find = self._clock.second_ms, self._clock.cut_ms, self._current.get
+
+    def _irregular(self, tick: Tick) -> None:
+        """The first of a second or a day, a snapshot, a late one, or one that does not count."""
+        reason = objection(tick) or self._untimely(tick)
+        if reason:
+            self.skipped[reason] += 1
+            return
+        name, t = (tick.exchange, tick.token), tick.timestamp_ms
+        turn_ms, day = self._turn_ms(t), self._days.get(name)
+        if day is None:
+            key = instrument_key(*name)
+            self._days[name] = day = DayVolume.first(key, turn_ms, tick, self.skipped)
+            self._moved[key] = day
+            return
+        size = day.take(turn_ms, tick, self.skipped)
+        if size >= 0 or tick.flags & TICK_SNAPSHOT:
+            self._moved[day.key] = day
+        if size >= 0:
+            if t >= self._clock.cut_ms:
+                self._cut(t)
+            self._put(self._bar_at(t, name, day), tick, size)
+
+    def _untimely(self, tick: Tick) -> str | None:
+        """Why a time does not count; a baseline may be of any trading day."""
+        if not self._clock.covers(tick.timestamp_ms):
+            return "bad_timestamp"
+        if tick.timestamp_ms >= self._clock.second_ms - LATENESS_MS or tick.flags & TICK_SNAPSHOT:
+            return None
+        day = self._days.get((tick.exchange, tick.token))
+        if day is None:
+            return None
+        return "duplicate" if day.repeats(tick) else "too_late"
+
+    def _turn_ms(self, t: int) -> int:
+        day = self._clock.day
+        if day is None or not day.turn_ms <= t < day.next_turn_ms:
+            day = self._calendar.day_at(t)
+        return day.turn_ms
+
+    def _bar_at(self, t: int, name: tuple[str, str], day: DayVolume) -> Bar:
+        """The instrument's bar of the current second, or a late one of its own."""
+        second_ms = self._clock.second_ms
+        if t < second_ms:
+            self._late.append(Bar(day.key, t // SECOND_MS * SECOND_MS))
+            self._standing_changed = True
+            return self._late[-1]
+        entry = self._current.get(name)
+        if entry is None:
+            entry = self._current[name] = (Bar(day.key, second_ms), day)
+        return entry[0]
+
+    def _put(self, bar: Bar, tick: Tick, size: int) -> None:
+        """Merge one tick into a bar; within a millisecond the volume of the day is the order."""
+        price, t, q = tick.last_price or 0.0, tick.timestamp_ms, tick.day_volume or 0
+        one = Bar(bar.symbol, bar.start_ms, high=price, low=price, seen=1)
+        one.open = one.close = price
+        one.open_t = one.close_t = t
+        one.open_q = one.close_q = q
+        if size:
+            one.volume = one.largest = size
+            one.notional, one.trades = notional(price, size), 1
+        bar.merge(one)
+        bar.last_t = max(bar.last_t, t)
+
+    def _pass(self, clock: Clock) -> None:
+        if clock.timestamp_ms >= self._clock.cut_ms and self._clock.covers(clock.timestamp_ms):
+            self._cut(clock.timestamp_ms)
+        if clock.final and self._clock.second_ms >= 0:
+            self._cut(self._clock.cut_ms)
+            self._clock.finish()
+
+    def _cut(self, timestamp_ms: int) -> None:
+        """End the second; the volumes that it moved are kept with the next flush."""
+        self._unsaved |= self._logged | self._moved
+        self._unsaved |= {day.key: day for _, day in self._current.values()}
+        self._log.end(self._clock.second_ms)
+        self._clock.cut(timestamp_ms, [bar for bar, _ in self._current.values()], self._late)
+        self._current, self._late = {}, []
+        self._drained, self._moved, self._logged = {}, {}, {}
+        self._standing_changed = True
+
+    def refer(self, references: Iterable[Reference]) -> None:
+        """Give reference rows to the parts; the current second is shown again with them."""
+        self._clock.refer(references)
+        self._drained = {}
+
+    def learn(self, facts: Iterable[Fact]) -> None:
+        """Give facts to the parts that take them, and show these symbols' second again."""
+        told = list(facts)
+        self._clock.learn(told)
+        for fact in told:
+            self._drained.pop(fact.symbol, None)
+
+    def drain(self) -> Changes:
+        """Changes of every part, and the private state of the current second."""
+        if self._log.wants_all:
+            self._unsaved |= self._logged
+            self._drained, self._logged = {}, {}
+        drained = self._drained
+        unfinished = [
+            (bar, day) for bar, day in self._current.values() if bar.seen != drained.get(bar.symbol)
+        ]
+        changes = self._clock.drain([bar for bar, _ in unfinished])
+        drained.update((bar.symbol, bar.seen) for bar, _ in unfinished)
+        self._write_log(changes, unfinished)
+        if self._standing_changed:
+            changes.private[_NAME] = {"standing": self._clock.pack(self._late)}
+            self._standing_changed = False
+        if self._unsaved:
+            changes.private[_VOLUMES] = {key: _encode(day) for key, day in self._unsaved.items()}
+            self._unsaved = {}
+        return changes
+
+    def _write_log(self, changes: Changes, unfinished: Iterable[tuple[Bar, DayVolume]]) -> None:
+        """Log what moved since the last drain; before event time begins there is no second."""
+        moved, self._moved = self._moved, {}
+        if self._clock.second_ms < 0:
+            self._unsaved |= moved
+            return
+        entries = []
+        for bar, day in unfinished:
+            moved.pop(day.key, None)
+            self._logged[day.key] = day
+            entries.append(Logged(day, bar))
+        self._logged |= moved
+        entries += [Logged(day, None) for day in moved.values()]
+        self._log.write(changes, self._clock.second_ms, entries)
+
+    def renew(self) -> None:
+        """Make the next drain write everything."""
+        self._clock.renew()
+        self._drained = {}
+        self._standing_changed = self._clock.second_ms >= 0
+        self._log.renew()
+        self._unsaved = {day.key: day for day in self._days.values()}
+
+    def first_hashes(self) -> Sequence[str]:
+        """Where the earlier owner stood, and the volumes that it had counted."""
+        return [_NAME, _VOLUMES]
+
+    def further_hashes(self, private: Hashes) -> Sequence[str]:
+        """The current second, and the parts' hashes as of there."""
+        standing = read_standing(private.get(_NAME, {}).get("standing"))
+        if standing is None:
+            return []
+        return [self._log.hash(standing.second_ms), *self._clock.hashes(standing.second_ms)]
+
+    def restore(self, private: Hashes) -> None:
+        """Stand where the earlier owner stood, in the middle of its second."""
+        for packed in private.get(_VOLUMES, {}).values():
+            self._know(_decode(packed))
+        standing = read_standing(private.get(_NAME, {}).get("standing"))
+        if standing is None:
+            return
+        self._clock.restore(standing, private)
+        self._late = standing.late
+        bars: dict[str, Bar] = {}
+        for one in self._log.restore(private.get(self._log.hash(standing.second_ms), {})):
+            self._know(one.day)
+            self._logged[one.day.key] = one.day
+            if one.bar is not None:
+                bars[one.day.key] = one.bar
+        for key, bar in bars.items():
+            name = _name_of(key)
+            self._current[name] = (bar, self._days[name])
+            self._drained[key] = bar.seen
+
+    def _know(self, day: DayVolume) -> None:
+        self._days[_name_of(day.key)] = day
+
+
+def _name_of(key: str) -> tuple[str, str]:
+    exchange, _, token = key.partition(":")
+    return exchange, token
+
+
+_encode = msgpack.Encoder().encode
+_decode = msgpack.Decoder(DayVolume).decode

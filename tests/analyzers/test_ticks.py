@@ -1,0 +1,319 @@
+"""Broker ticks to candles: against the trades behind them, in any split, over restarts."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Self
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tapewire.analyzers.candles import AtomicOhlcEngine
+from tapewire.analyzers.ticks import TickFold
+from tapewire.market.sessions import SessionCalendar
+from tapewire.model.events import TICK_INDEX, TICK_SNAPSHOT, Clock, Event, Gap, Tick
+from tapewire.model.rows import Candle
+from tests.analyzers.market import Store
+
+CALENDAR = SessionCalendar.load("XNSE")
+KOLKATA = ZoneInfo("Asia/Kolkata")
+FRIDAY, MONDAY = "2026-11-20", "2026-11-23"
+
+
+def ms(clock: str, date: str = FRIDAY) -> int:
+    local = datetime.fromisoformat(f"{date}T{clock}").replace(tzinfo=KOLKATA)
+    return round(local.timestamp() * 1000)
+
+
+OPEN_MS = ms("09:15")
+
+
+def tick(
+    price: float | None,
+    volume: int | None,
+    at: str | int,
+    *,
+    exchange: str = "NSE_FO",
+    token: str = "8765",
+    flags: int = 0,
+    date: str = FRIDAY,
+) -> Tick:
+    t = at if isinstance(at, int) else ms(at, date)
+    return Tick(
+        "upstox", exchange, token, "NIFTY-I", price, 75, volume, None, t, t * 1_000_000, flags
+    )
+
+
+def baseline(volume: int | None = 0, **where: str) -> Tick:
+    """What a broker sends on subscription, before the open."""
+    return tick(100.0, volume, "09:14", flags=TICK_SNAPSHOT, **where)
+
+
+class Desk:
+    """A shard of ticks with candles, and the store that its flushes fill."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.fold = self._new()
+
+    def _new(self) -> TickFold:
+        return TickFold(CALENDAR, [AtomicOhlcEngine(CALENDAR, exchange="IN")])
+
+    def send(self, *events: Event) -> Self:
+        self.fold.apply(events)
+        return self
+
+    def flush(self) -> Self:
+        self.store.write(self.fold.drain())
+        return self
+
+    def show(self, *events: Event) -> Self:
+        return self.send(*events).flush()
+
+    def crash(self) -> Self:
+        """A new owner continues from the last flush."""
+        skipped, self.fold = self.fold.skipped, self._new()
+        first = {name: self.store.restored(name) for name in self.fold.first_hashes()}
+        further = {name: self.store.restored(name) for name in self.fold.further_hashes(first)}
+        self.fold.restore(first | further)
+        self.fold.skipped = skipped
+        return self
+
+    def restart(self) -> Self:
+        return self.flush().crash()
+
+    def finish(self) -> Self:
+        return self.show(Clock(max(self.fold.second_ms, 0), final=True))
+
+    def candles(self, symbol: str = "NSE_FO:8765", interval: str = "1m") -> list[Candle]:
+        return list(self.store.candles(symbol, interval, FRIDAY).values())
+
+    def volume(self, symbol: str = "NSE_FO:8765") -> float:
+        return sum(candle.volume for candle in self.candles(symbol, "1d"))
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+class TestCandles:
+    def test_a_minute_of_ticks(self, desk: Desk) -> None:
+        desk.show(
+            baseline(1_000),
+            tick(101.0, 1_075, "09:15:01"),
+            tick(103.0, 1_150, "09:15:01.500"),
+            tick(99.0, 1_300, "09:15:40"),
+            tick(100.0, 1_375, "09:15:59.999"),
+        ).finish()
+        (minute,) = desk.candles()
+        assert (minute.open, minute.high, minute.low, minute.close) == (101.0, 103.0, 99.0, 100.0)
+        assert (minute.volume, minute.trades, minute.start_ms) == (375, 4, OPEN_MS)
+        assert minute.closed
+
+    def test_two_exchanges_may_use_one_token(self, desk: Desk) -> None:
+        for exchange in ("NSE_FO", "BSE_FO"):
+            desk.send(baseline(0, exchange=exchange))
+        desk.send(tick(10.0, 5, "09:15:01"), tick(90.0, 7, "09:15:01", exchange="BSE_FO"))
+        desk.finish()
+        assert [one.close for one in desk.candles()] == [10.0]
+        assert [one.close for one in desk.candles("BSE_FO:8765")] == [90.0]
+        assert (desk.volume(), desk.volume("BSE_FO:8765")) == (5, 7)
+
+    def test_an_older_price_widens_its_own_minute_and_adds_no_volume(self, desk: Desk) -> None:
+        desk.show(
+            baseline(),
+            tick(101.0, 10, "09:15:30"),
+            tick(102.0, 30, "09:16:10"),
+            tick(90.0, 20, "09:15:45"),
+            Clock(ms("09:16:11")),
+        ).finish()
+        first, second = desk.candles()
+        assert (first.low, first.close, first.volume) == (90.0, 90.0, 10)
+        assert (second.low, second.close, second.volume) == (102.0, 102.0, 20)
+
+    def test_the_last_candle_of_the_day_closes_by_the_clock(self, desk: Desk) -> None:
+        desk.show(baseline(), tick(101.0, 10, "15:29:59"), Clock(ms("15:30:03")))
+        assert [candle.closed for candle in desk.candles()] == [True]
+
+    def test_the_same_minute_of_the_next_day_is_another_candle(self, desk: Desk) -> None:
+        desk.show(baseline(), tick(101.0, 10, "09:15:01"))
+        desk.show(tick(200.0, 4, "09:15:01", date=MONDAY)).finish()
+        monday = desk.store.candles("NSE_FO:8765", "1m", MONDAY)
+        assert [one.volume for one in monday.values()] == [4]
+        assert [(one.close, one.volume) for one in desk.candles()] == [(101.0, 10)]
+
+    def test_a_snapshot_of_the_day_before_makes_no_candle(self, desk: Desk) -> None:
+        old = tick(80.0, 9_000, "15:29", flags=TICK_SNAPSHOT, date="2026-11-19")
+        desk.show(old, tick(101.0, 10, "09:15:01"), old, tick(101.5, 15, "09:15:02")).finish()
+        assert [(one.low, one.volume) for one in desk.candles()] == [(101.0, 15)]
+        assert desk.store.candles("NSE_FO:8765", "1m", "2026-11-19") == {}
+
+    def test_an_index_has_candles_without_volume(self, desk: Desk) -> None:
+        index = [
+            tick(price, None, f"09:15:0{n}", token="Nifty_50", flags=TICK_INDEX)
+            for n, price in enumerate([100.0, 101.0, 99.0])
+        ]
+        desk.show(*index).finish()
+        (minute,) = desk.candles("NSE_FO:Nifty_50")
+        assert (minute.high, minute.low, minute.volume, minute.trades) == (101.0, 99.0, 0, 0)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("wrong", "reason"),
+        [
+            (tick(None, 5, "09:15:02"), "no_price"),
+            (tick(0.0, 50, "09:15:02"), "bad_price"),
+            (tick(float("nan"), 50, "09:15:02"), "bad_price"),
+            (tick(1.0, 50, "09:15:02", exchange=""), "empty_exchange"),
+            (tick(1.0, 50, "09:15:02", token=""), "empty_token"),
+            (tick(1.0, 50, 0), "bad_timestamp"),
+            (tick(1.0, 50, "09:15:02", date="2099-01-01"), "bad_timestamp"),
+            (tick(1.0, 50, "09:15:02", date="1999-01-01"), "bad_timestamp"),
+        ],
+    )
+    def test_they_change_nothing_and_are_counted(self, wrong: Tick, reason: str) -> None:
+        desk = Desk().show(baseline(), tick(101.0, 10, "09:15:02"), wrong)
+        desk.show(tick(101.0, 20, "09:15:02.500")).finish()
+        assert [(one.low, one.volume) for one in desk.candles()] == [(101.0, 20)]
+        assert desk.fold.skipped == {"baseline": 1, reason: 1}
+
+    def test_a_tick_of_over_15_minutes_ago_leaves_its_volume_to_the_next(self, desk: Desk) -> None:
+        desk.show(baseline(), tick(101.0, 10, "09:15:01"))
+        other = tick(5.0, 1, "10:00:00", token="1")
+        desk.show(baseline(0, token="1"), other, tick(90.0, 30, "09:40:00"))
+        desk.show(tick(102.0, 40, "10:00:01")).finish()
+        assert desk.fold.skipped["too_late"] == 1
+        assert [(one.low, one.volume) for one in desk.candles()] == [(101.0, 10), (102.0, 30)]
+
+
+def test_a_baseline_alone_survives_a_restart(desk: Desk) -> None:
+    desk.send(baseline(1_000)).restart()
+    desk.show(tick(101.0, 1_010, "09:15:01")).finish()
+    assert desk.volume() == 10
+
+
+def test_what_was_not_flushed_may_come_again(desk: Desk) -> None:
+    desk.show(baseline(), tick(101.0, 10, "09:15:01")).send(tick(102.0, 20, "09:15:01.5")).crash()
+    desk.show(tick(102.0, 20, "09:15:01.5"), tick(103.0, 25, "09:15:03")).finish()
+    assert desk.volume() == 25
+
+
+def test_a_store_that_lost_everything_gets_it_again(desk: Desk) -> None:
+    desk.show(baseline(), tick(101.0, 10, "09:15:01"), tick(101.0, 15, "09:15:02"))
+    desk.store = Store()
+    desk.fold.renew()
+    desk.restart().show(tick(102.0, 40, "09:15:02.5")).finish()
+    assert desk.volume() == 40
+
+
+def test_a_loss_marks_the_candles_around_it(desk: Desk) -> None:
+    desk.show(baseline(), tick(101.0, 10, "09:15:01"))
+    desk.send(Gap("ticks.0", "mdl", 1, 0, 5, 5, ms("09:15:01"), ms("09:15:02"), "lost"))
+    desk.show(tick(101.0, 20, "09:16:10")).finish()
+    assert [one.gap for one in desk.candles()] == [True, False]
+
+
+NAMES = [("NSE_FO", "8765"), ("BSE_FO", "8765"), ("NSE_EQ", "11536")]
+
+
+@st.composite
+def trading(draw: st.DrawFn) -> list[tuple[int, int, int, int]]:
+    """Trades in order of time: instrument, ms since the open, price in paise, size."""
+    steps = st.integers(0, 3_000) | st.integers(0, 40_000)
+    count = draw(st.integers(1, 60))
+    times = [0] * count
+    for n in range(1, count):
+        times[n] = times[n - 1] + draw(steps)
+    return [
+        (draw(st.integers(0, 2)), t, draw(st.integers(9_900, 10_100)), draw(st.integers(1, 300)))
+        for t in times
+    ]
+
+
+def ticks_of(trades: Iterable[tuple[int, int, int, int]]) -> list[Tick]:
+    """The states that a broker would send, baselines first."""
+    volumes = [1_000, 0, 77]
+    first = [
+        baseline(volumes[n], exchange=exchange, token=token)
+        for n, (exchange, token) in enumerate(NAMES)
+    ]
+    ticks = []
+    for n, t, paise, size in trades:
+        volumes[n] += size
+        exchange, token = NAMES[n]
+        ticks.append(tick(paise / 100, volumes[n], OPEN_MS + t, exchange=exchange, token=token))
+    return first + ticks
+
+
+def computed(
+    trades: Iterable[tuple[int, int, int, int]], n: int, length_ms: int
+) -> list[tuple[float | int, ...]]:
+    """Candles straight from the trades: start, open, high, low, close, volume, trades."""
+    buckets: dict[int, list[tuple[float, int]]] = {}
+    for instrument, t, paise, size in trades:
+        if instrument == n:
+            start_ms = (OPEN_MS + t) // length_ms * length_ms
+            buckets.setdefault(start_ms, []).append((paise / 100, size))
+    found: list[tuple[float | int, ...]] = []
+    for start_ms, inside in sorted(buckets.items()):
+        prices = [price for price, _ in inside]
+        volume = sum(size for _, size in inside)
+        sums = (prices[0], max(prices), min(prices), prices[-1], volume, len(inside))
+        found.append((start_ms, *sums))
+    return found
+
+
+def seen(desk: Desk, n: int, interval: str) -> list[tuple[float | int, ...]]:
+    rows: list[tuple[float | int, ...]] = [
+        (one.start_ms, one.open, one.high, one.low, one.close, one.volume, one.trades)
+        for one in desk.candles(":".join(NAMES[n]), interval)
+    ]
+    return rows
+
+
+@settings(deadline=None, max_examples=60)
+@given(trading(), st.data())
+def test_candles_are_those_of_the_trades_in_any_split_over_restarts_and_repeats(
+    trades: list[tuple[int, int, int, int]], data: st.DataObject
+) -> None:
+    desk, ticks = Desk(), ticks_of(trades)
+    what = st.sampled_from(["send", "flush", "restart", "crash", "repeat"])
+    unflushed: list[Event] = []
+    for one in ticks:
+        match data.draw(what):
+            case "flush":
+                desk.flush()
+                unflushed = []
+            case "restart":
+                desk.restart()
+                unflushed = []
+            case "crash":
+                desk.crash().send(*unflushed)
+            case "repeat":
+                desk.send(one, one)
+        desk.send(one)
+        unflushed.append(one)
+    desk.finish()
+    for n in range(3):
+        assert seen(desk, n, "1m") == computed(trades, n, 60_000)
+        assert seen(desk, n, "5m") == computed(trades, n, 300_000)
+
+
+@settings(deadline=None, max_examples=40)
+@given(trading(), st.data())
+def test_one_list_or_many_give_the_same(
+    trades: list[tuple[int, int, int, int]], data: st.DataObject
+) -> None:
+    ticks: Sequence[Tick] = ticks_of(trades)
+    shuffled = data.draw(st.permutations(ticks))
+    whole, single = Desk().show(*shuffled).finish(), Desk()
+    for one in shuffled:
+        single.send(one)
+        if data.draw(st.booleans()):
+            single.restart()
+    single.finish()
+    assert single.store.public() == whole.store.public()
+    assert single.fold.skipped == whole.fold.skipped
