@@ -2,6 +2,7 @@
 
 import pytest
 
+from tapewire.market.sessions import SessionCalendar
 from tapewire.model.candle_names import (
     INTERVALS,
     CandleHash,
@@ -45,6 +46,16 @@ def test_every_minute_of_a_date_is_in_one_of_its_hashes_with_few_others(date: st
     assert set(hashes) <= set(CandleHash.of("US", "AIG", "1m", date).hashes())
     assert max(map(len, hashes.values())) == 240
     assert sum(map(len, hashes.values())) == (day.next_turn_ms - day.turn_ms) // 60_000
+
+
+@pytest.mark.parametrize("exchange", ["IN", "NSE_FO"])
+def test_a_date_in_india_begins_before_midnight_utc(exchange: str) -> None:
+    day = SessionCalendar.load("XNSE").day(FRIDAY)
+    minutes = range(day.turn_ms, day.next_turn_ms, 60_000)
+    names = {candle_hash(exchange, "NSE_FO:8765", "1m", FRIDAY, at_ms) for at_ms in minutes}
+    known = CandleHash.of(exchange, "NSE_FO:8765", "1m", FRIDAY)
+    assert names <= set(known.hashes())
+    assert {CandleHash.parse(name) for name in names} == {known}
 
 
 def test_a_field_says_when_its_candle_starts() -> None:

@@ -32,8 +32,11 @@ INTERVALS: Final[Mapping[str, int]] = {
 BLOCK_MS: Final = 4 * 60 * MINUTE_MS
 """A block of minutes: 240 fields at most."""
 
-BLOCKS: Final = range(2, 9)
-"""Blocks, counted from midnight UTC, that a trading date in New York can reach into."""
+BLOCKS: Final[Mapping[str, range]] = {"US": range(2, 9), "IN": range(-1, 6)}
+"""Exchange -> blocks, counted from midnight UTC, that a trading date there can reach into."""
+
+EVERY_BLOCK: Final = range(-4, 10)
+"""The same of an exchange that is not named, on any meridian."""
 
 SLOT_MS: Final = 10 * SECOND_MS
 SECONDS_KEPT_MS: Final = 15 * MINUTE_MS
@@ -111,7 +114,7 @@ class CandleHash(NamedTuple):
         """Every hash of a minute or longer in which such candles may lie."""
         if self.interval != "1m":
             return [self.name]
-        return [f"{self.name}.{block}" for block in BLOCKS]
+        return [f"{self.name}.{block}" for block in BLOCKS.get(self.exchange, EVERY_BLOCK)]
 
     def candles(self, rows: Mapping[str, bytes]) -> Iterator[Candle]:
         """Unpack a hash's fields; of one-second candles, field = slot (ms UTC).
