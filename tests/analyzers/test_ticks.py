@@ -137,6 +137,12 @@ class TestCandles:
         desk.show(baseline(), tick(101.0, 10, "15:29:59"), Clock(ms("15:30:03")))
         assert [candle.closed for candle in desk.candles()] == [True]
 
+    def test_an_hour_is_one_of_the_exchanges_clock(self, desk: Desk) -> None:
+        desk.show(baseline(), tick(101.0, 10, "09:15"), tick(101.0, 15, "09:59:59"))
+        desk.show(tick(102.0, 20, "10:00")).finish()
+        hours = {one.start_ms: one.volume for one in desk.candles(interval="1h")}
+        assert hours == {ms("09:00"): 15, ms("10:00"): 5}
+
     def test_the_same_minute_of_the_next_day_is_another_candle(self, desk: Desk) -> None:
         desk.show(baseline(), tick(101.0, 10, "09:15:01"))
         desk.show(tick(200.0, 4, "09:15:01", date=MONDAY)).finish()

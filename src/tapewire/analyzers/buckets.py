@@ -48,6 +48,7 @@ class Level:
         self.interval = interval
         self.due_ms: float = inf
         self._length_ms = INTERVALS[interval]
+        self._origin_ms = calendar.first_ms % self._length_ms  # hours of India begin at :30 UTC
         self._calendar = calendar
         self._exchange = exchange
         self._grace_ms = grace_ms
@@ -68,7 +69,7 @@ class Level:
         if self.interval == "1d":
             day = self._calendar.day_at(timestamp_ms)
             return day.turn_ms, day.next_turn_ms
-        start_ms = timestamp_ms // self._length_ms * self._length_ms
+        start_ms = timestamp_ms - (timestamp_ms - self._origin_ms) % self._length_ms
         return start_ms, start_ms + self._length_ms
 
     def add(self, bars: Iterable[Bar], timestamp_ms: int, second_ms: int, lost: Spans) -> None:
