@@ -128,9 +128,9 @@ def encode_candle(candle: Candle) -> bytes:
     state = state_of(candle.closed, candle.gap, candle.revision)
     prices = (candle.open, candle.high, candle.low, candle.close)
     price, volume = candle.vwap, candle.volume
-    sane = price is not None and max(map(abs, (*prices, price, volume))) < _EXACT_BELOW
+    sane = max(map(abs, (*prices, price or 0.0, volume))) < _EXACT_BELOW
     notional = round(price * volume * PRICE_SCALE) * _TO_NOTIONAL if price and sane else 0
-    if vwap(notional, volume) == price:
+    if sane and vwap(notional, volume) == price:
         return encode_packed(candle_fields(state, prices, volume, candle.trades, notional))
     exact = tuple(map(float, prices))
     return encode_packed((state, *exact, volume, candle.trades, price))
