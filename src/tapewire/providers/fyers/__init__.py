@@ -1,0 +1,1 @@
+"""Fyers data socket (HSM): the big-endian frame protocol (sans-IO)."""
