@@ -1,0 +1,1 @@
+"""Tests of the Upstox V3 protocol."""
