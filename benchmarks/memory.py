@@ -211,10 +211,10 @@ async def fold_days(url: str, symbols: int, first: str, last: str, minutes: int)
         began = loop.time()
         for minute in range(minutes):
             await processor.take(market.trades(day, minute))
-        if day is sessions[-1]:
-            await processor.end()
         kept = Held(day.date, resident_mb(), 0, loop.time() - began, [])
         kept.redis_mb, kept.curves_mb = await used_mb(url)
+        if day is sessions[-1]:
+            await processor.end()
         kept.wrong = [line async for line in _wrong(cache, market, day, minutes)]
         sys.stdout.write(json.dumps({f: getattr(kept, f) for f in kept.__struct_fields__}) + "\n")
         sys.stdout.flush()

@@ -25,6 +25,14 @@ def test_a_name_is_due_when_it_is_first_touched_and_again_after_an_hour() -> Non
     assert flushed(lives, rows("quote:2026-11-20")) == {"quote:2026-11-20"}
 
 
+def test_what_is_outdated_is_not_remembered() -> None:
+    lives = Lives(lambda: 0)
+    changes = rows("quote:2026-11-19", "quote:2026-11-20")
+    flushed(lives, changes)
+    flushed(lives, Changes(outdated={"quote": "2026-11-20"}))
+    assert flushed(lives, changes) == {"quote:2026-11-19"}
+
+
 def test_of_too_many_names_the_older_half_is_asked_for_again() -> None:
     lives = Lives(lambda: 0)
     names = [f"candles:US:S{k}:1d:2026-11-20" for k in range(MAX_REMEMBERED)]

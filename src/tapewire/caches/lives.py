@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from tapewire.caches.keys import WidgetDataCacheKeys, WidgetDataCacheTTL
-from tapewire.model.changes import Changes
+from tapewire.model.changes import Changes, is_outdated
 
 MAX_REMEMBERED = 100_000
 """Names remembered per shard: about 20 MB. Of more the older half is forgotten, and only asked
@@ -34,6 +34,9 @@ class Lives:
     def refreshed(self, names: dict[str, int], changes: Changes) -> None:
         """The flush of ``changes`` set these TTLs; ask for them again in an hour."""
         now_ms = self._now_ms()
+        if outdated := changes.outdated:  # once a trading date
+            kept = self._due_ms.items()
+            self._due_ms = {name: due for name, due in kept if not is_outdated(name, outdated)}
         if len(self._due_ms) > MAX_REMEMBERED:
             self._due_ms = dict(islice(self._due_ms.items(), MAX_REMEMBERED // 2, None))
         self._due_ms.update(dict.fromkeys(names, now_ms + WidgetDataCacheTTL.REFRESH_S * 1000))
