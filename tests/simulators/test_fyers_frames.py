@@ -43,8 +43,8 @@ def read(connection: FyersConnection, records: Sequence[bytes]) -> list[Update]:
     return updates
 
 
-def merged(before: Sequence[int], now: Sequence[int]) -> tuple[int, ...]:
-    return tuple(o if n == ABSENT else n for o, n in zip(before, now, strict=True))
+def price(values: Sequence[int]) -> float | None:
+    return None if values[0] == ABSENT else values[0] / 100
 
 
 @given(
@@ -54,24 +54,25 @@ def test_a_frame_reads_as_it_was_written(
     first: list[tuple[int, ...]], changes: list[tuple[int, tuple[int, ...]]]
 ) -> None:
     connection = connected()
-    held = dict(enumerate(first))
-    baseline = read(connection, [snapshot(*item) for item in held.items()])
+    held = [price(values) for values in first]
+    baseline = read(connection, [snapshot(*item) for item in enumerate(first)])
     assert [(u.topic.name, u.values, u.snapshot) for u in baseline] == [
-        (TOPICS[topic_id], values, True) for topic_id, values in held.items()
+        (TOPICS[topic_id], values, True) for topic_id, values in enumerate(first)
     ]
     for update, (topic_id, values) in zip(
         read(connection, [encode_update(*change) for change in changes]), changes, strict=True
     ):
-        held[topic_id] = merged(held[topic_id], values)
-        assert (update.topic.name, update.values) == (TOPICS[topic_id], held[topic_id])
+        held[topic_id] = held[topic_id] if values[0] == ABSENT else price(values)
+        assert (update.topic.name, update.values) == (TOPICS[topic_id], values)
+        assert update.last_price == held[topic_id]
     assert not connection.faults
 
 
-@given(price=I32.filter(lambda price: price != ABSENT))
-def test_a_lite_record_reads_as_it_was_written(price: int) -> None:
+@given(raw=I32.filter(lambda raw: raw != ABSENT))
+def test_a_lite_record_reads_as_it_was_written(raw: int) -> None:
     connection = connected()
-    _, lite = read(connection, [snapshot(0, range(21)), encode_lite(0, price)])
-    assert lite.last_price == price / 100
+    _, lite = read(connection, [snapshot(0, range(21)), encode_lite(0, raw)])
+    assert lite.last_price == raw / 100
 
 
 @given(records=st.lists(st.builds(encode_update, TOPIC_ID, VECTOR), max_size=3), data=st.data())

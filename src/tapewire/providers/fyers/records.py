@@ -104,7 +104,7 @@ class Fault:
 
 
 class Topic(Struct):
-    """What a connection knows of a topic id; ``values`` are the last of each field.
+    """What a connection knows of a topic id, with the last value of what makes a tick.
 
     ``name`` is what was subscribed to (``sf|nse_cm|2885``); ``token`` and ``symbol`` are
     the exchange's number and Fyers' symbol as the snapshot gave them. A price is its
@@ -117,7 +117,11 @@ class Topic(Struct):
     symbol: str
     scale: int
     fields: tuple[Field, ...]
-    values: tuple[int, ...]
+    last_price: float | None = None
+    last_size: int = 0
+    day_volume: int | None = None
+    open_interest: int | None = None
+    time_s: int | None = None
 
     @property
     def is_index(self) -> bool:
@@ -134,7 +138,8 @@ class Update(Struct, gc=False):
     """One record, completed with what its topic held: an instrument or an index now.
 
     ``time_s`` is the last trade's time (an index's: the exchange feed's), UTC. Lite
-    records have a price only: no time, no volume. ``values`` is the whole vector, raw.
+    records have a price only: no time, no volume. ``values`` is the record's vector as it
+    came, ``ABSENT`` for what it leaves out; a lite record's is empty.
     """
 
     topic: Topic
@@ -147,12 +152,13 @@ class Update(Struct, gc=False):
     values: tuple[int, ...]
 
 
-def named_values(update: Update) -> dict[str, float | int | None]:
-    """Every field of an update by name, prices scaled; None for what is absent."""
+def named_values(update: Update) -> dict[str, float | int]:
+    """The fields that a record carries, by name; prices scaled."""
     topic = update.topic
     return {
-        field.name: _READ[field.unit](value, topic.scale) if value != ABSENT else None
-        for field, value in zip(topic.fields, update.values, strict=True)
+        field.name: _READ[field.unit](value, topic.scale)
+        for field, value in zip(topic.fields, update.values, strict=False)
+        if value != ABSENT
     }
 
 
@@ -164,40 +170,46 @@ _READ: Final[Mapping[Unit, Callable[[int, int], float | int]]] = {
 }
 
 
-def _present(value: int) -> int | None:
-    return None if value == ABSENT else value
+def _symbol(topic: Topic, values: tuple[int, ...], snapshot: bool) -> Update:
+    if (price := values[LAST_PRICE]) != ABSENT:
+        topic.last_price = price / topic.scale
+    if (size := values[LAST_SIZE]) != ABSENT:
+        topic.last_size = size
+    if (volume := values[DAY_VOLUME]) != ABSENT:
+        topic.day_volume = volume & 0xFFFFFFFF
+    if (interest := values[OPEN_INTEREST]) != ABSENT:
+        topic.open_interest = interest
+    if (time_s := values[LAST_TRADE_TIME]) != ABSENT:
+        topic.time_s = time_s
+    return _update(topic, values, snapshot)
 
 
-def _price(topic: Topic) -> float | None:
-    value = topic.values[LAST_PRICE]
-    return None if value == ABSENT else value / topic.scale
+def _index(topic: Topic, values: tuple[int, ...], snapshot: bool) -> Update:
+    if (price := values[LAST_PRICE]) != ABSENT:
+        topic.last_price = price / topic.scale
+    if (time_s := values[INDEX_TIME]) != ABSENT:
+        topic.time_s = time_s
+    return _update(topic, values, snapshot)
 
 
-def _symbol(topic: Topic, snapshot: bool) -> Update:
-    values = topic.values
-    volume, size = values[DAY_VOLUME], values[LAST_SIZE]
+def _update(topic: Topic, values: tuple[int, ...], snapshot: bool) -> Update:
     return Update(
         topic,
-        _price(topic),
-        0 if size == ABSENT else size,
-        None if volume == ABSENT else volume & 0xFFFFFFFF,
-        _present(values[OPEN_INTEREST]),
-        _present(values[LAST_TRADE_TIME]),
+        topic.last_price,
+        topic.last_size,
+        topic.day_volume,
+        topic.open_interest,
+        topic.time_s,
         snapshot,
         values,
     )
-
-
-def _index(topic: Topic, snapshot: bool) -> Update:
-    time_s = _present(topic.values[INDEX_TIME])
-    return Update(topic, _price(topic), 0, None, None, time_s, snapshot, topic.values)
 
 
 class Kind(NamedTuple):
     """A kind of topic: its vector, and how an update is made of it."""
 
     fields: tuple[Field, ...]
-    update: Callable[[Topic, bool], Update]
+    update: Callable[[Topic, tuple[int, ...], bool], Update]
 
 
 KINDS: Final[Mapping[str, Kind]] = {
@@ -297,7 +309,7 @@ class Records:
             self._faults[objection] += 1
         else:
             topic, kind = self._topics[record.topic_id] = self._introduce(record)
-            updates.append(kind.update(topic, True))
+            updates.append(kind.update(topic, self._fit(record.values, kind), True))
         return record.end
 
     def _objection(self, record: _Snapshot) -> str | None:
@@ -313,9 +325,8 @@ class Records:
     def _introduce(self, record: _Snapshot) -> tuple[Topic, Kind]:
         kind = KINDS[record.kind]
         scale = 10**record.precision * record.multiplier
-        values = self._fit(record.values, kind)
         names = (record.name, record.exchange, record.token, record.symbol)
-        return Topic(*names, scale, kind.fields, values), kind
+        return Topic(*names, scale, kind.fields), kind
 
     def _fit(self, values: tuple[int, ...], kind: Kind) -> tuple[int, ...]:
         """The known fields of a vector; those that it does not reach are absent."""
@@ -335,8 +346,7 @@ class Records:
             self._faults[Fault.UNKNOWN_TOPIC] += 1
         else:
             topic, kind = held
-            topic.values = _merged(topic.values, self._fit(values, kind))
-            updates.append(kind.update(topic, False))
+            updates.append(kind.update(topic, self._fit(values, kind), False))
         return at + vector.size
 
     def _lite(self, frame: bytes, at: int, updates: list[Update]) -> int:
@@ -347,13 +357,6 @@ class Records:
         else:
             topic = held[0]
             if price != ABSENT:
-                topic.values = (price, *topic.values[1:])
-            updates.append(Update(topic, _price(topic), 0, None, None, None, False, topic.values))
+                topic.last_price = price / topic.scale
+            updates.append(Update(topic, topic.last_price, 0, None, None, None, False, ()))
         return at + LITE_RECORD.size
-
-
-def _merged(before: tuple[int, ...], now: tuple[int, ...]) -> tuple[int, ...]:
-    """What is absent now stays as it was."""
-    if ABSENT not in now:
-        return now
-    return tuple(old if new == ABSENT else new for old, new in zip(before, now, strict=True))
