@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from tapewire.providers.dhan.protocol import (
     DISCONNECTS,
+    EXCHANGES,
     IST_OFFSET_S,
     LAYOUTS,
     DepthLevel,
@@ -30,6 +31,7 @@ from tapewire.providers.dhan.protocol import (
     utc_ms,
 )
 from tapewire.providers.disconnects import BackOff, Fatal, RefreshToken
+from tapewire.providers.fyers.records import EXCHANGES as FYERS_EXCHANGES
 
 NIFTY = Instrument(Segment.NSE_FNO, 49_081)
 RELIANCE = Instrument(Segment.NSE_EQ, 2_885)
@@ -287,3 +289,8 @@ def test_the_clock_of_the_feed_is_taken_back_to_utc() -> None:
     assert utc_ms(AT_S, IST_OFFSET_S) == (AT_S - 19_800) * 1_000
     assert utc_ms(AT_S, 0) == AT_S * 1_000
     assert utc_ms(0, IST_OFFSET_S) == 0
+
+
+def test_exchanges_are_spelled_as_another_broker_spells_them() -> None:
+    assert set(EXCHANGES.values()) < set(FYERS_EXCHANGES.values())
+    assert set(Segment) - set(EXCHANGES) == {Segment.IDX_I}

@@ -57,8 +57,9 @@ class Feed:
 def test_a_snapshot_has_the_documented_bytes() -> None:
     (update,) = Feed().read(SNAPSHOT)
     topic = update.topic
-    assert (topic.name, topic.exchange, topic.token) == (RELIANCE, "NSE", "2885")
-    assert (topic.symbol, topic.segment, topic.is_index) == ("NSE:RELIANCE", "nse_cm", False)
+    assert (topic.name, topic.exchange, topic.token) == (RELIANCE, "NSE_EQ", "2885")
+    assert (topic.venue, topic.venue_token, topic.symbol) == ("NSE", "2885", "NSE:RELIANCE")
+    assert not topic.is_index
     assert (update.last_price, update.last_size, update.day_volume) == (1459.97, 75, 10**6)
     assert (update.open_interest, update.time_s, update.snapshot) == (5, AT_S, True)
 
@@ -112,6 +113,7 @@ def test_a_lite_record_has_a_price_and_nothing_else() -> None:
 def test_an_index_has_a_value_and_a_time_but_no_volume() -> None:
     snapshot, update = Feed().read(INDEX_SNAPSHOT, INDEX_UPDATE)
     assert snapshot.topic.is_index
+    assert (snapshot.topic.exchange, snapshot.topic.token) == ("NSE_INDEX", "Nifty 50")
     assert (snapshot.last_price, snapshot.time_s, snapshot.snapshot) == (22181.6, AT_S + 1, True)
     assert (update.last_price, update.time_s, update.day_volume) == (22181.7, AT_S + 2, None)
     assert named_values(snapshot)["low"] == 22118.4
@@ -204,3 +206,8 @@ def test_a_topic_given_back_is_forgotten() -> None:
     updates = feed.read(UPDATE, INDEX_UPDATE)
     assert [update.topic.name for update in updates] == [NIFTY]
     assert feed.faults == {"unknown_topic": 1}
+
+
+def test_a_segment_without_a_name_here_has_no_exchange() -> None:
+    (update,) = Feed("sf|xyz_cm|2885").read(SNAPSHOT.replace("6e73655f636d", "78797a5f636d"))
+    assert (update.topic.exchange, update.topic.token) == ("", "2885")

@@ -46,6 +46,18 @@ class Segment(IntEnum):
     BSE_FNO = 8
 
 
+EXCHANGES: Final[Mapping[int, str]] = {
+    Segment.NSE_EQ: "NSE_EQ",
+    Segment.NSE_FNO: "NSE_FO",
+    Segment.NSE_CURRENCY: "NCD_FO",
+    Segment.BSE_EQ: "BSE_EQ",
+    Segment.MCX_COMM: "MCX_FO",
+    Segment.BSE_CURRENCY: "BCD_FO",
+    Segment.BSE_FNO: "BSE_FO",
+}
+"""A segment as ``Tick.exchange`` spells it; whose an index is, the instrument master says."""
+
+
 class Mode(IntEnum):
     """What is sent of an instrument: the code that subscribes. The next one unsubscribes."""
 

@@ -64,6 +64,20 @@ INDEX_FIELDS: Final = (
 )
 """The vector of ``if`` topics: the value of an index."""
 
+EXCHANGES: Final[Mapping[str, str]] = {
+    "sf|nse_cm": "NSE_EQ",
+    "sf|nse_fo": "NSE_FO",
+    "sf|cde_fo": "NCD_FO",
+    "sf|nse_com": "NSE_COM",
+    "sf|bse_cm": "BSE_EQ",
+    "sf|bse_fo": "BSE_FO",
+    "sf|bcs_fo": "BCD_FO",
+    "sf|mcx_fo": "MCX_FO",
+    "if|nse_cm": "NSE_INDEX",
+    "if|bse_cm": "BSE_INDEX",
+}
+"""Exchange and segment of a topic, spelled as in ``Tick.exchange``, by its first two parts."""
+
 LAST_PRICE, DAY_VOLUME, LAST_TRADE_TIME, LAST_SIZE, OPEN_INTEREST = (
     [field.name for field in SYMBOL_FIELDS].index(name)
     for name in ("last_price", "day_volume", "last_trade_time_s", "last_size", "open_interest")
@@ -106,15 +120,18 @@ class Fault:
 class Topic(Struct):
     """What a connection knows of a topic id, with the last value of what makes a tick.
 
-    ``name`` is what was subscribed to (``sf|nse_cm|2885``); ``token`` and ``symbol`` are
-    the exchange's number and Fyers' symbol as the snapshot gave them. A price is its
-    integer divided by ``scale``.
+    ``name`` is what was subscribed to (``sf|nse_cm|2885``); ``exchange`` (a value of
+    ``EXCHANGES``, empty where it has none) and ``token`` are made of it. ``symbol``,
+    ``venue`` and ``venue_token`` are what the snapshot said. A price is its integer
+    divided by ``scale``.
     """
 
     name: str
     exchange: str
     token: str
     symbol: str
+    venue: str
+    venue_token: str
     scale: int
     fields: tuple[Field, ...]
     last_price: float | None = None
@@ -127,11 +144,6 @@ class Topic(Struct):
     def is_index(self) -> bool:
         """An index: it has neither volume nor trades."""
         return self.fields is INDEX_FIELDS
-
-    @property
-    def segment(self) -> str:
-        """Exchange and segment as Fyers spells them (``nse_fo``)."""
-        return self.name.split("|")[1]
 
 
 class Update(Struct, gc=False):
@@ -234,8 +246,8 @@ class _Snapshot(NamedTuple):
     values: tuple[int, ...]
     multiplier: int
     precision: int
-    exchange: str
-    token: str
+    venue: str
+    venue_token: str
     symbol: str
     end: int
 
@@ -252,10 +264,16 @@ def _read_snapshot(frame: bytes, at: int) -> _Snapshot:
     values = vector.unpack_from(frame, at + 1)
     at += 1 + vector.size
     multiplier, precision = SCALE.unpack_from(frame, at)
-    exchange, at = _text(frame, at + SCALE.size)
-    token, at = _text(frame, at)
+    texts, at = _texts(frame, at + SCALE.size)
+    return _Snapshot(topic_id, name, values, multiplier, precision, *texts, at)
+
+
+def _texts(frame: bytes, at: int) -> tuple[tuple[str, str, str], int]:
+    """Venue, its number of the instrument and Fyers' symbol, and where they end."""
+    venue, at = _text(frame, at)
+    venue_token, at = _text(frame, at)
     symbol, at = _text(frame, at)
-    return _Snapshot(topic_id, name, values, multiplier, precision, exchange, token, symbol, at)
+    return (venue, venue_token, symbol), at
 
 
 class Records:
@@ -325,8 +343,10 @@ class Records:
     def _introduce(self, record: _Snapshot) -> tuple[Topic, Kind]:
         kind = KINDS[record.kind]
         scale = 10**record.precision * record.multiplier
-        names = (record.name, record.exchange, record.token, record.symbol)
-        return Topic(*names, scale, kind.fields), kind
+        segment, _, token = record.name.rpartition("|")
+        said = (record.symbol, record.venue, record.venue_token)
+        exchange = EXCHANGES.get(segment, "")
+        return Topic(record.name, exchange, token, *said, scale, kind.fields), kind
 
     def _fit(self, values: tuple[int, ...], kind: Kind) -> tuple[int, ...]:
         """The known fields of a vector; those that it does not reach are absent."""
