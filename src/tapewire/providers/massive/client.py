@@ -261,7 +261,7 @@ class MassiveClient:
                 try:
                     await self._read(socket, connection, take)
                 except asyncio.CancelledError:
-                    await socket.close()  # we leave by our own will: 1000, not 1011
+                    await _leave(socket)
                     raise
                 finally:
                     watchdog.cancel()
@@ -377,6 +377,21 @@ class MassiveClient:
         if self.paused or not self._live():
             self._quiet_since = now
         return now - self._quiet_since > self._bounds.idle_s
+
+
+async def _leave(socket: ClientConnection) -> None:
+    """Close by our own will: 1000, not 1011.
+
+    The other side's goodbye stands behind what it has already sent, which is thrown away.
+    """
+    closing = asyncio.create_task(socket.close())
+    try:
+        while True:
+            await socket.recv(decode=False)
+    except ConnectionClosed:
+        await closing
+    finally:
+        closing.cancel()
 
 
 def _abort(
