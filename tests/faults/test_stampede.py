@@ -242,7 +242,7 @@ async def test_the_opening_stampede_at_ten_times_its_rate(
 async def test_what_expires_while_no_processor_works_is_counted_and_located(
     env: Mapping[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both freeze two seconds into it; the manager kills them, and new ones begin again."""
+    """Both freeze two seconds into it, with who would replace them, for longer than the TTL."""
     async with market_of(env) as (market, manager):
         frozen = asyncio.create_task(freeze_all(market, manager))
         seen = await storm(market)
@@ -254,9 +254,18 @@ async def test_what_expires_while_no_processor_works_is_counted_and_located(
     seen.check_books()
 
 
+FROZEN_S = 6.5
+"""Longer than a batch lives in a queue, 5 s."""
+
+
 async def freeze_all(market: Market, manager: int) -> None:
-    """Freeze every processor once a quarter of the events came."""
+    """Freeze every processor once a quarter of the events came; end them when some expired."""
     while (await market.look()).stored < 30_000:  # noqa: ASYNC110 - nobody tells us
         await asyncio.sleep(0.05)
-    for pid in processors_of(manager).values():
+    frozen = [manager, *processors_of(manager).values()]
+    for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
+    await asyncio.sleep(FROZEN_S)
+    for pid in frozen[1:]:
+        os.kill(pid, signal.SIGKILL)
+    os.kill(manager, signal.SIGCONT)
