@@ -263,6 +263,7 @@ class Activity:
         del self._order[: len(gone)]
         for second_s in gone:
             del self._seconds[second_s]
+        self._seconds = dict(self._seconds)  # one that only turns over ends up twice as large
         for block in [b for b in self._totals if b * BLOCK_S // HOUR_S < oldest]:
             del self._totals[block]
         for hour in sorted({second_s // HOUR_S for second_s in gone}):
