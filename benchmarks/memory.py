@@ -120,7 +120,7 @@ def held(folder: Path, symbols: int, dates: tuple[str, str], minutes: int) -> li
             assert child.stdout is not None
             found = [_told(line, symbols) for line in child.stdout]
         if child.returncode:
-            found.append(Held("", 0, 0, 0, [f"the processor ended with {child.returncode}"]))
+            raise RuntimeError(f"{NAME}: the processor ended with {child.returncode}, not with 0")
         return found
     finally:
         server.stop()
