@@ -4,7 +4,7 @@ Sequences begin anew with each trading day, so a late trade from before the turn
 with its own day's. Kept for as long as a trade may be late.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from tapewire.analyzers.bars import Recent
 from tapewire.model.events import Trade
@@ -38,14 +38,13 @@ class DayBefore:
         recent.note(sequence)
         return True
 
-    def settle(self) -> Iterator[tuple[str, list[Trade]]]:
-        """Put the kept trades' sequences away; each symbol and its trades."""
+    def settle(self) -> None:
+        """Put the kept trades' sequences away."""
         kept, self._kept = self._kept, {}
         for symbol, trades in kept.items():
             if trades:
                 self._recent[symbol].extend([trade.sequence for trade in trades])
                 self._unsaved.add(symbol)
-                yield symbol, trades
 
     def drain(self) -> dict[str, bytes]:
         """Fields of the day's hash of sequences that changed since the last drain."""

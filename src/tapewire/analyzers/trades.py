@@ -65,6 +65,7 @@ class TradeFold:
         self._recent: dict[str, Recent] = {}
         self._unsaved: set[str] = set()
         self._before = DayBefore()
+        self._mixed: set[str] = set()
         self._seeing = [part for part in parts if isinstance(part, SeesTrades)]
         self._late: list[Bar] = []
         self._drained: dict[str, int] = {}
@@ -157,7 +158,7 @@ class TradeFold:
             recent = self._recent[symbol] = Recent()
         entry, kept = self._current.get(symbol), self._kept.setdefault(symbol, [])
         newest = max(recent.newest, entry[0].last_q) if entry else recent.newest
-        if 0 < q <= newest and is_repeated(q, kept, recent):
+        if 0 < q <= newest and is_repeated(q, self._of_today(symbol, kept), recent):
             self.skipped["duplicate"] += 1
             return
         kept.append(trade)
@@ -173,9 +174,17 @@ class TradeFold:
     def _of_day_before(self, trade: Trade, t: int) -> None:
         """A late trade from before the turn: sequences begin anew with each day."""
         if self._before.keep(trade):
+            self._kept.setdefault(trade.symbol, []).append(trade)
+            self._mixed.add(trade.symbol)
             self._add_late(trade, t)
         else:
             self.skipped["duplicate"] += 1
+
+    def _of_today(self, symbol: str, kept: Sequence[Trade]) -> Sequence[Trade]:
+        """Without those of the day before."""
+        if symbol not in self._mixed:
+            return kept
+        return [trade for trade in kept if trade.timestamp_ms >= self._turn_ms]
 
     @property
     def _turn_ms(self) -> int:
@@ -242,9 +251,11 @@ class TradeFold:
         for symbol, trades in self._kept.items():
             if trades:
                 kept[symbol] = trades
-                settled[symbol] = recent[symbol].extend([trade.sequence for trade in trades])
-        for symbol, trades in self._before.settle():
-            kept[symbol] = [*trades, *kept.get(symbol, ())]
+                today = self._of_today(symbol, trades)
+                if today:
+                    settled[symbol] = recent[symbol].extend([trade.sequence for trade in today])
+        self._before.settle()
+        self._mixed.clear()
         if kept and self._seeing:
             bars = self._bars_of(kept)
             for part in self._seeing:
