@@ -34,7 +34,8 @@ KEEPER_FOLDER = "keeper_folder"
 StartRedis = Callable[..., RedisServer]
 
 # How long an example takes says nothing on a busy machine; the timeout of the test does.
-settings.register_profile("tapewire", deadline=None)
+# Where a change is judged (CI), a run is judged by the same examples as the run before it.
+settings.register_profile("tapewire", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("tapewire")
 
 
