@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tapewire.model.messages import RATES_HZ
+from tapewire.model.messages import RATES_HZ, TICKS_PER_SECOND
 from tests.hub.stage import EPOCH, FRIDAY, MONDAY, Client, Stage, candle, candles_of, quote
 
 SYMBOLS = ("AIG", "BAC", "IBM", "SPY", "ZZZ")
@@ -184,3 +184,17 @@ def test_views_that_agree_in_everything_but_speed_agree_in_the_end(
     for feed in ("quote:*", "scanners:top_volume"):
         ends = [watcher.feeds[feed].rows for watcher in watchers]
         assert all(end == ends[0] for end in ends)
+
+
+def test_a_slow_view_is_no_later_for_having_begun_anew_often() -> None:
+    play = Play()
+    watcher = play.stage.connect()
+    watcher.subscribe("quote:*", rate_hz=1)
+    nothing = {"quotes": {}, "boards": {}, "candles": {}, "removed": []}
+    shard = {"shard": "trades.0", "date": FRIDAY}
+    for _ in range(5):
+        play.reset({**nothing, **shard})
+        play.tick(1)
+    play.flush({**nothing, "quotes": {"AIG": 1.0}, **shard})
+    play.tick(TICKS_PER_SECOND + 1)
+    assert list(watcher.feeds["quote:*"].rows) == ["AIG"]

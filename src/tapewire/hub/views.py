@@ -106,7 +106,8 @@ class Pace:
         slack = min(self.every // 2, SLACK_TICKS)
         waited = tick - self._waits_from if self._waits_from > 0 else 0
         sooner = waited > 1 and self._noted == version
-        self._next = max(self._next + self.every - sooner, tick + self.every - slack)
+        on_average = max(self._next + self.every - sooner, tick + self.every - slack)
+        self._next = min(on_average, tick + self.every)  # restarts come before their time
         self._waits_from = 0
 
 
