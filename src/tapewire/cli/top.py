@@ -50,7 +50,6 @@ COLUMNS: Final[Mapping[Board, Sequence[Column]]] = {
     Board.GAPPERS: (
         *_FIRST,
         Column("pct_change", "change", Style.PERCENT),
-        Column("prev_day_close", "prev", Style.PRICE),
         Column("accumulated_volume", "volume", Style.COUNT),
         *_LAST,
     ),
