@@ -48,5 +48,6 @@ def written_defaults() -> list[tuple[str, str]]:
 def test_a_setting_has_the_default_that_the_table_gives(name: str, written: str) -> None:
     default = FIELDS[name].default
     shown = ",".join(default) if isinstance(default, tuple) else default
+    shown = {True: "on", False: "off"}[shown] if isinstance(shown, bool) else shown
     expected = "–" if shown in (None, "") else f"{shown:g}" if isinstance(shown, float) else shown
     assert written.strip("`") == str(expected)

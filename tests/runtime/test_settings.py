@@ -6,8 +6,10 @@ import pytest
 from massive.websocket.models.common import Feed
 from pydantic import ValidationError
 
+from tapewire.runtime.massive_settings import MASSIVE_FEEDS
 from tapewire.runtime.service import UsageError
-from tapewire.runtime.settings import HTTP_PORTS, MASSIVE_FEEDS, Settings, expected
+from tapewire.runtime.setting import expected
+from tapewire.runtime.settings import HTTP_PORTS, Settings
 
 
 def settings(**values: object) -> Settings:
@@ -49,6 +51,23 @@ def test_a_url_of_a_feed_gets_the_market_only_when_it_names_no_path() -> None:
         ("queue_prefix", "a b"),
         ("tapewire_http_port_mdl", "65536"),
         ("log_level", "loud"),
+        ("brokers", "upstox,zerodha"),
+        ("brokers", ""),
+        ("upstox_rest_url", "wss://api.upstox.com"),
+        ("fyers_rest_url", "api-t1.fyers.in"),
+        ("fyers_ws_url", "https://socket.fyers.in"),
+        ("dhan_ws_url", "wss://"),
+        ("dhan_client_id", "one two"),
+        ("dhan_totp_secret", "018"),
+        ("tick_queue_max", "999"),
+        ("tick_queue_max_bytes", "1000000"),
+        ("tick_flush_ms", "5"),
+        ("tick_filter_enabled", "perhaps"),
+        ("tick_filter_sample", "0"),
+        ("tick_filter_min_change", "-0.05"),
+        ("tick_filter_min_change", "nan"),
+        ("tick_filter_allow", "NSE_EQ|2885"),
+        ("compat_keys", "2"),
     ],
 )
 def test_a_value_out_of_its_type_or_bounds_is_refused(name: str, value: str) -> None:
@@ -114,3 +133,32 @@ def test_every_service_has_its_port() -> None:
 
 def test_the_feed_table_is_the_one_of_the_providers_client() -> None:
     assert {feed.name: feed.value for feed in Feed} == MASSIVE_FEEDS
+
+
+def test_the_first_broker_is_the_primary_and_each_is_named_once() -> None:
+    assert settings().brokers == ("upstox", "fyers", "dhan")
+    assert settings(brokers="Dhan, upstox,dhan").brokers == ("dhan", "upstox")
+
+
+@pytest.mark.parametrize("switched", ["on", "true", "1", "ON"])
+def test_what_is_off_by_default_is_switched_on_by_a_word(switched: str) -> None:
+    assert (settings().compat_keys, settings().raw_ticks) == (False, False)
+    assert settings(compat_keys=switched, raw_ticks=switched).compat_keys is True
+
+
+def test_the_filters_lists_hold_exchanges_tokens_and_instruments() -> None:
+    named = settings(tick_filter_deny="NSE_FO, 8765,NSE_INDEX:Nifty_50,").tick_filter_deny
+    assert named == ("NSE_FO", "8765", "NSE_INDEX:Nifty_50")
+
+
+def test_a_one_time_secret_may_be_pasted_as_it_is_shown() -> None:
+    secret = settings(dhan_totp_secret="jbsw y3dp ehpk 3pxp").dhan_totp_secret
+    assert secret is not None
+    assert secret.get_secret_value() == "JBSWY3DPEHPK3PXP"
+
+
+def test_tokens_and_pins_are_secrets() -> None:
+    names = ("upstox_access_token", "fyers_access_token", "dhan_access_token", "dhan_pin")
+    given = settings(**{name: f"{name}-1234" for name in names})
+    assert set(given.secrets()) == {f"{name}-1234" for name in names}
+    assert "-1234" not in repr(given)

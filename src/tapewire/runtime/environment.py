@@ -19,7 +19,8 @@ from pydantic_core import ErrorDetails
 
 from tapewire.runtime.redact import HIDDEN, Redactor
 from tapewire.runtime.service import UsageError
-from tapewire.runtime.settings import Settings, expected
+from tapewire.runtime.setting import expected
+from tapewire.runtime.settings import Settings
 
 OLD_NAMES: Final = {"POLYGON_API_KEY": "massive_api_key"}
 """Names of earlier systems that still work, with a warning."""
@@ -40,7 +41,18 @@ INTERNAL: Final = frozenset(
 )
 """Set by the process manager for its workers, or by the tests; not settings."""
 
-_OURS: Final = ("TAPEWIRE_", "MASSIVE_")
+_OURS: Final = (
+    "TAPEWIRE_",
+    "MASSIVE_",
+    "UPSTOX_",
+    "FYERS_",
+    "DHAN_",
+    "BROKERS",
+    "BROKER_INST",
+    "TICK_FILTER_",
+    "TICK_QUEUE_",
+    "TICK_FLUSH",
+)
 _KUBERNETES: Final = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP)(_.+)?)?)")
 """Kubernetes puts such names into every pod for a service that is called ``tapewire-...``."""
 
@@ -205,4 +217,6 @@ def _shown(value: Any) -> Any:
         return Redactor().text(secret) if "://" in secret else HIDDEN
     if isinstance(value, tuple):
         return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return str(value) if isinstance(value, Path | StrEnum) else value

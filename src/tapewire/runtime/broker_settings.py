@@ -1,0 +1,161 @@
+"""The settings of the Indian brokers and of the ticks that they send: a part of ``Settings``.
+
+Their names stand in ``components.md`` 10 and are those that users of the tick engine know.
+"""
+
+import re
+from typing import Any, Final
+
+from pydantic import BaseModel, SecretStr, field_validator
+
+from tapewire.runtime.setting import listed, setting, url
+
+BROKERS: Final = ("upstox", "fyers", "dhan")
+"""The brokers that can be named in ``BROKERS``."""
+
+_LISTED: Final = re.compile(r"[\w.-]+(:[\w.&-]+)?")
+
+
+def _rest(default: str, broker: str) -> Any:
+    return setting(
+        default, f"Base address of {broker}'s REST service.", "an http:// or https:// URL"
+    )
+
+
+def _socket(default: str, broker: str) -> Any:
+    return setting(default, f"Address of {broker}'s data socket.", "a ws:// or wss:// URL")
+
+
+def _token(broker: str, expected: str) -> Any:
+    return setting(None, f"Token of the {broker} account.", expected)
+
+
+class BrokerSettings(BaseModel):
+    """Which brokers are asked, with what, for which instruments, and what ticks go through."""
+
+    brokers: tuple[str, ...] = setting(
+        BROKERS,
+        "Brokers to take ticks from, one at a time: the first one, and the next when it fails.",
+        f"a comma list of {', '.join(BROKERS)}",
+        min_length=1,
+    )
+    broker_instruments: str | None = setting(
+        None,
+        "Instruments to subscribe to: names, or a file that has one on each line.",
+        "a comma list such as NSE_EQ:2885,RELIANCE,NIFTY-I, or the path of a readable file",
+    )
+    upstox_rest_url: str = _rest("https://api.upstox.com", "Upstox")
+    upstox_access_token: SecretStr | None = _token("Upstox", "an Analytics Token or access token")
+    fyers_rest_url: str = _rest("https://api-t1.fyers.in", "Fyers")
+    fyers_ws_url: str = _socket("wss://socket.fyers.in/hsm/v1-5/prod", "Fyers")
+    fyers_access_token: SecretStr | None = _token("Fyers", "the token, or APPID:TOKEN")
+    dhan_rest_url: str = _rest("https://api.dhan.co", "Dhan")
+    dhan_ws_url: str = _socket("wss://api-feed.dhan.co", "Dhan")
+    dhan_client_id: str | None = setting(
+        None, "Number of the Dhan client.", "the client's number", pattern=r"^\w+$"
+    )
+    dhan_access_token: SecretStr | None = _token("Dhan", "the access token")
+    dhan_pin: SecretStr | None = setting(
+        None,
+        "PIN of the Dhan client; with DHAN_TOTP_SECRET it makes tokens without a browser.",
+        "the digits of the PIN",
+    )
+    dhan_totp_secret: SecretStr | None = setting(
+        None,
+        "Secret of the Dhan client's one-time passwords; goes with DHAN_PIN.",
+        "the secret in base 32 (letters A to Z, digits 2 to 7)",
+    )
+    tick_queue_max: int = setting(
+        2_000_000,
+        "Ticks that may wait in the listener before they are conflated.",
+        "a number from 1000 to 100000000",
+        ge=1000,
+        le=100_000_000,
+    )
+    tick_queue_max_bytes: int = setting(
+        512 * 1024 * 1024,
+        "Bytes of ticks that may wait in the listener before they are conflated.",
+        "a number of bytes from 1048576 to 68719476736",
+        ge=1024 * 1024,
+        le=64 * 1024**3,
+    )
+    tick_flush_ms: int = setting(
+        50,
+        "Time between two flushes of a shard of ticks, in ms.",
+        "a number of ms from 10 to 5000",
+        ge=10,
+        le=5000,
+    )
+    tick_filter_enabled: bool = setting(
+        False,
+        "Whether the filter thins out what is published of raw ticks; candles never miss one.",
+        "on or off",
+    )
+    tick_filter_sample: int = setting(
+        1,
+        "The filter lets one in so many ticks of an instrument through.",
+        "a number from 1 to 1000000",
+        ge=1,
+        le=1_000_000,
+    )
+    tick_filter_min_change: float = setting(
+        0.0,
+        "The filter lets a tick through whose price moved so much since the last one, in rupees.",
+        "a price, 0 or more",
+        ge=0,
+        allow_inf_nan=False,
+    )
+    tick_filter_allow: tuple[str, ...] = setting(
+        (),
+        "What alone the filter lets through: exchanges, tokens or instruments; empty allows all.",
+        "a comma list such as NSE_FO,8765,NSE_EQ:2885",
+    )
+    tick_filter_deny: tuple[str, ...] = setting(
+        (),
+        "What the filter keeps back: exchanges, tokens or instruments.",
+        "a comma list such as NSE_FO,8765,NSE_EQ:2885",
+    )
+    compat_keys: bool = setting(
+        False,
+        "Whether candles are also written to the Redis keys of the earlier tick engine.",
+        "on or off",
+    )
+    raw_ticks: bool = setting(
+        False, "Whether every valid tick is also kept in the Redis list ticks.", "on or off"
+    )
+
+    @field_validator("brokers", mode="before")
+    @classmethod
+    def _known_brokers(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(name.lower() for name in listed(value)))
+        if wrong := [name for name in names if name not in BROKERS]:
+            raise ValueError(f"not brokers: {wrong}")
+        return names
+
+    @field_validator("upstox_rest_url", "fyers_rest_url", "dhan_rest_url")
+    @classmethod
+    def _broker_rest(cls, value: str) -> str:
+        return url(value, "http", "https").rstrip("/")
+
+    @field_validator("fyers_ws_url", "dhan_ws_url")
+    @classmethod
+    def _broker_socket(cls, value: str) -> str:
+        return url(value, "ws", "wss").rstrip("/")
+
+    @field_validator("dhan_totp_secret")
+    @classmethod
+    def _base_32(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        secret = re.sub(r"[\s=-]", "", value.get_secret_value()).upper()
+        if not re.fullmatch(r"[A-Z2-7]{8,}", secret):
+            raise ValueError("not base 32")
+        return SecretStr(secret)
+
+    @field_validator("tick_filter_allow", "tick_filter_deny", mode="before")
+    @classmethod
+    def _filtered(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
+        names = listed(value)
+        if wrong := [name for name in names if not _LISTED.fullmatch(name)]:
+            raise ValueError(f"not exchanges, tokens or instruments: {wrong}")
+        return names
