@@ -6,6 +6,7 @@ Each broker's package has both: ``protocol.py`` the `BrokerConnection`, ``client
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Protocol
 
 from msgspec import Struct
@@ -92,6 +93,11 @@ class BrokerConnection(Protocol):
         """Figures for reports: segments' market status, the clock's offset, refusals."""
 
 
+def fingerprint(token: str) -> str:
+    """Tell one token from another without showing either: 16 hexadecimal digits."""
+    return blake2b(token.encode(), digest_size=8).hexdigest() if token else ""
+
+
 class Address(Struct, frozen=True):
     """Where to connect; both parts may hold credentials and are never logged."""
 
@@ -109,6 +115,12 @@ class Broker(Protocol):
 
     async def authorize(self) -> Address:
         """Read the token again and ask where to connect; BrokerError says what follows."""
+
+    def credential(self) -> str:
+        """The `fingerprint` of the token that ``authorize`` used last; empty before it had one.
+
+        After a `RefreshToken` the client compares: refused again and the same is Fatal.
+        """
 
     def connection(self, now_s: float) -> BrokerConnection:
         """A fresh connection, for the address that ``authorize`` gave last."""
