@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tapewire.model.rows import (
     Candle,
@@ -61,6 +62,7 @@ QUOTE_FIELDS = [
     "bid_size",
     "ask_size",
     "spread_pct",
+    "name",
 ]
 
 
@@ -80,7 +82,13 @@ def test_a_view_names_the_candles_place() -> None:
         "exchange": "US",
         "interval": "1m",
         **{name: getattr(CANDLE, name) for name in Candle.__struct_fields__},
+        "minute_int": None,
     }
+
+
+def test_an_indian_candle_tells_its_minute_on_indias_clock() -> None:
+    candle = replace(CANDLE, start_ms=1_795_146_300_000)  # 2026-11-20 03:45 UTC
+    assert CandleView.of(candle, "NSE_FO:8765", "IN", "1m").minute_int == 91_500
 
 
 @pytest.mark.parametrize(

@@ -157,4 +157,5 @@ def quote_row(
         told.bid_size,
         told.ask_size,
         told.spread_pct,
+        reference.name,
     )

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tapewire.model.markets import INDIA, minute_int
+
 
 class QuoteRecord(Struct, array_like=True, gc=False):
     """The last state of one symbol (``components.md`` 4, *quote record*).
@@ -17,6 +19,8 @@ class QuoteRecord(Struct, array_like=True, gc=False):
     ``base_note`` says which price ``change_since_open`` starts from: ``official open``,
     ``first regular trade`` or ``first pre-market trade``. ``*_1m``, ``*_5m`` and ``*_15m``
     are over the last whole seconds up to the last cut. ``halted`` is None where nobody said.
+    ``name`` is what people call an instrument whose symbol is a number (``RELIANCE`` for
+    ``NSE_EQ:2885``), None where the symbol is the name.
     """
 
     symbol: str
@@ -63,6 +67,7 @@ class QuoteRecord(Struct, array_like=True, gc=False):
     bid_size: int | float | None = None
     ask_size: int | float | None = None
     spread_pct: float | None = None
+    name: str | None = None
 
 
 class Candle(Struct, gc=False):
@@ -94,7 +99,10 @@ def vwap(notional: float, volume: float) -> float | None:
 
 
 class CandleView(Struct):
-    """A candle as people and programs see it."""
+    """A candle as people and programs see it.
+
+    ``minute_int`` is the start on India's clock (91500 is 09:15) of Indian candles, else None.
+    """
 
     symbol: str
     exchange: str
@@ -110,6 +118,7 @@ class CandleView(Struct):
     closed: bool
     revision: int
     gap: bool
+    minute_int: int | None = None
 
     @classmethod
     def of(cls, candle: Candle, symbol: str, exchange: str, interval: str) -> "CandleView":
@@ -129,13 +138,14 @@ class CandleView(Struct):
             candle.closed,
             candle.revision,
             candle.gap,
+            minute_int(candle.start_ms) if exchange == INDIA.exchange else None,
         )
 
 
 class Reference(Struct, array_like=True, gc=False):
     """Reference data of one symbol (MDC): what the day's quote records measure against.
 
-    ``date`` is the trading date for which ``prev_day_*`` hold.
+    ``date`` is the trading date for which ``prev_day_*`` hold; ``name`` as in a quote record.
     """
 
     symbol: str
@@ -148,6 +158,7 @@ class Reference(Struct, array_like=True, gc=False):
     prev_day_vwap: float | None = None
     avg_volume: float | None = None
     free_float: int | float | None = None
+    name: str | None = None
 
 
 class DailyRange(Struct, array_like=True, gc=False):
