@@ -55,6 +55,13 @@ class Voice(Protocol):
 
     close_code: int | None
 
+    @property
+    def listening(self) -> bool:
+        """Whether the client was let in and has subscribed to something.
+
+        At speed ``max`` a tape waits until somebody is.
+        """
+
     def opened(self) -> Messages:
         """What the broker says first."""
 
