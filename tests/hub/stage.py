@@ -14,6 +14,7 @@ from tapewire.model.candle_names import SLOT_MS, CandleHash, candle_field, candl
 from tapewire.model.changes import BoardChange, Published
 from tapewire.model.events import Gap
 from tapewire.model.feeds import board_set, quote_hash
+from tapewire.model.markets import market_of_shard
 from tapewire.model.messages import SUBPROTOCOL
 from tapewire.model.packed_candles import decode_seconds, encode_candle, encode_packed
 from tapewire.model.rows import Candle, QuoteRecord, encode_row
@@ -79,10 +80,11 @@ class Stage:
         shard: str = SHARD,
     ) -> Place:
         """A shard's flush: quote records, board scores (None takes off), candles by symbol."""
+        exchange = market_of_shard(shard).exchange
         rows = {quote_hash(date): {one.symbol: encode_row(one) for one in quotes}}
         for symbol, some in (candles or {}).items():
             for one in some:
-                name = candle_hash("US", symbol, "1m", date, one.start_ms)
+                name = candle_hash(exchange, symbol, "1m", date, one.start_ms)
                 rows.setdefault(name, {})[candle_field(date, one.start_ms)] = encode_candle(one)
         changes = Published(
             {name: found for name, found in rows.items() if found},

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tapewire.hub.condition import Signs, judge, next_condition
-from tapewire.hub.hub import Condition
+from tapewire.hub.condition import Condition, Signs, judge, next_condition
 
 MINUTE_MS = 60_000.0
 

@@ -5,6 +5,7 @@ import pytest
 from tapewire.hub.feeds import UnknownFeedError, parse_feed
 from tapewire.model import feeds
 from tapewire.model.feeds import Feed, Kind
+from tapewire.model.markets import INDIA, US, Market
 from tapewire.model.rows import DailyRange
 
 
@@ -19,6 +20,13 @@ from tapewire.model.rows import DailyRange
         ("candles:*:AIG", "candles", "*", "AIG"),
         ("candles:1m:O:SPY261218C00600000", "candles", "1m", "O:SPY261218C00600000"),
         ("candles:15m:AIG", "candles", "15m", "AIG"),
+        ("candles:1m:NSE_FO:8765", "candles", "1m", "NSE_FO:8765"),
+        ("candles:*:NSE_FO:8765", "candles", "*", "NSE_FO:8765"),
+        ("candles:1d:NSE_INDEX:Nifty_50", "candles", "1d", "NSE_INDEX:Nifty_50"),
+        ("quote:NSE_EQ:2885", "quote", "", "NSE_EQ:2885"),
+        ("trades:NSE_EQ:2885", "trades", "", "NSE_EQ:2885"),
+        ("scanners:in:top_gainers", "top_gainers", "", ""),
+        ("top_trades:in:5m:value", "top_trades", "", ""),
         ("daily_range:AIG", "daily_range", "", "AIG"),
         ("halt_state:*", "halt_state", "", "*"),
         ("halts", "halts", "", ""),
@@ -39,12 +47,35 @@ def test_a_feed_is_read(name: str, family: str, interval: str, symbol: str) -> N
         "", "*", "quote", "quote:", "quote:A B", "quote:" + "A" * 33, "quote:AIG\n", "QUOTE:AIG",
         "candles:2m:AIG", "candles:1m:", "candles:AIG", "scanners:top_losers", "scanners:*",
         "{trades.0}:quote:2026-11-20", "tapewire:shards", "private:days",
+        "scanners:us:top_volume", "scanners:in:top_losers", "top_trades:us:5m:value",
         "trades:", "top_trades:5m:price", "raw:ticker", "top_trades:*:value",
     ],
 )  # fmt: skip
 def test_anything_else_is_refused(name: str) -> None:
     with pytest.raises(UnknownFeedError, match=r"is not a feed; expected one of scanners:"):
         parse_feed(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "market"),
+    [
+        ("scanners:top_volume", US),
+        ("scanners:in:top_volume", INDIA),
+        ("top_trades:5m:value", US),
+        ("top_trades:in:5m:value", INDIA),
+        ("largest_prints", US),
+        ("quote:AIG", US),
+        ("candles:1m:O:SPY261218C00600000", US),
+        ("candles:1m:NSE_FO:8765", INDIA),
+        ("raw:ticks", INDIA),
+        ("raw:trades", US),
+        ("quote:*", None),
+        ("halts", None),
+        ("system:status", None),
+    ],
+)
+def test_a_feed_is_of_one_market_or_of_several(name: str, market: Market | None) -> None:
+    assert parse_feed(name).market == market
 
 
 def test_a_wildcard_has_many_rows_and_a_quote_one() -> None:

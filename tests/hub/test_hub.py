@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tapewire.hub.hub import LINGER_TICKS, Condition
+from tapewire.hub.condition import Condition
+from tapewire.hub.hub import LINGER_TICKS
 from tapewire.model.events import Gap
 from tests.hub.stage import (
     EPOCH,
@@ -347,13 +348,13 @@ def test_status_follows_a_subscription_and_every_change() -> None:
     client = stage.connect()
     client.subscribe("quote:AIG")
     assert client.feeds["quote:AIG"].status["state"] == "stale"
-    stage.hub.set_condition(Condition("live", 500, ""))
+    stage.hub.set_conditions({"us": Condition("live", 500, "")})
     stage.tick()
     assert client.taken("status")[-1] == {
         "op": "status", "feed": "quote:AIG", "state": "live", "since": 500, "reason": "",
         "gaps": [],
     }  # fmt: skip
-    stage.hub.set_condition(Condition("live", 500, ""))
+    stage.hub.set_conditions({"us": Condition("live", 500, "")})
     stage.second()
     assert client.taken() == [], "nothing changed"
 
@@ -374,7 +375,7 @@ def test_a_stalled_client_hears_of_the_status_when_it_has_room() -> None:
     client = stage.connect()
     client.subscribe("quote:AIG")
     client.session.ready = False
-    stage.hub.set_condition(Condition("live", 500, ""))
+    stage.hub.set_conditions({"us": Condition("live", 500, "")})
     stage.tick(5)
     client.session.ready = True
     stage.tick()

@@ -124,7 +124,7 @@ def candle_rows(
 ) -> list[Row]:
     """``candles`` as a reader sees them after a replay that lost nothing."""
     place = {"symbol": symbol, "exchange": "US", "interval": interval}
-    state = {"closed": True, "revision": 0, "gap": False}
+    state = {"closed": True, "revision": 0, "gap": False, "minute_int": None}
     found = candles(frame, date, interval)
     return [place | candle | state for candle in found if candle["start_ms"] >= from_ms]
 
@@ -254,7 +254,7 @@ def best_quote(data: Path, symbol: str, date: str) -> tuple[Row, int]:
 
 NOT_TOLD = (
     *("relative_volume_tod", "halted", "news_at"),
-    *("bid", "ask", "bid_size", "ask_size", "spread_pct"),
+    *("bid", "ask", "bid_size", "ask_size", "spread_pct", "name"),
 )
 """Fields that trades alone do not fill."""
 

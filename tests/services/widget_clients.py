@@ -44,7 +44,7 @@ async def serving(
         reports,
         options or WidgetOptions(port=0),
         interest=interest,
-        is_open=lambda: is_open,
+        is_open=lambda market: is_open,
     )
     await service.start()
     try:

@@ -8,10 +8,11 @@ from tapewire.caches.connection import Link
 from tapewire.caches.corrections import CalendarKeeper, CorrectionStore
 from tapewire.caches.interest import RedisInterest
 from tapewire.caches.registry import RedisRegistry
-from tapewire.cli.clock import EXCHANGE, wall_ms
+from tapewire.cli.clock import wall_ms
 from tapewire.cli.composed import Alongside
 from tapewire.cli.servers import build_widget_cache, server
 from tapewire.market.sessions import Session, SessionCalendar
+from tapewire.model.markets import MARKETS
 from tapewire.runtime.service import Service
 from tapewire.runtime.settings import HTTP_PORTS, Settings
 from tapewire.services.widget_data import WidgetDataService, WidgetOptions
@@ -38,8 +39,10 @@ async def make_widgets(
     stack.push_async_callback(link.close)
     interest = RedisInterest(server(settings, "mdc_redis_url"))
     stack.push_async_callback(interest.close)
-    calendar = SessionCalendar.load(EXCHANGE)
-    alongside.run(CalendarKeeper(CorrectionStore(link), calendar).follow(), "calendar")
+    calendars = {market: SessionCalendar.load(market.calendar) for market in MARKETS}
+    for market, calendar in calendars.items():
+        keeper = CalendarKeeper(CorrectionStore(link), calendar)
+        alongside.run(keeper.follow(), f"calendar of {market.clock}")
     options = WidgetOptions(
         host=settings.tapewire_http_host,
         port=settings.http_port("widgets"),
@@ -52,7 +55,7 @@ async def make_widgets(
         registry.reports,
         options,
         interest=interest,
-        is_open=lambda: calendar.session_at(wall_ms()) is not Session.CLOSED,
+        is_open=lambda market: calendars[market].session_at(wall_ms()) is not Session.CLOSED,
         wall_ms=wall_ms,
     )
 

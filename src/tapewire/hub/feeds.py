@@ -11,9 +11,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from tapewire.market.symbols import is_valid_symbol
+from tapewire.market.symbols import is_valid_symbol, market_of_symbol
 from tapewire.model.candle_names import INTERVALS
 from tapewire.model.feeds import BOARDS, METRICS, OWN_FEEDS, WINDOWS_S, Feed, Kind, all_feeds
+from tapewire.model.markets import BY_NAME, Market, market_of
 from tapewire.model.streams import Stream
 
 ANY: Final = "*"
@@ -50,6 +51,16 @@ class Target(Struct, frozen=True):
         feed = self.feed
         has_one = feed.kind is Kind.STATE and feed.key == "symbol" and bool(self.symbol)
         return has_one and not self.is_wildcard
+
+    @property
+    def market(self) -> Market | None:
+        """The market of its rows; None where they may be of several."""
+        if self.is_ranked:
+            return BY_NAME[self.feed.market]
+        if self.stream:
+            return market_of(Stream(self.stream))
+        named = self.symbol not in ("", ANY)
+        return market_of_symbol(self.symbol) if named else None
 
     @property
     def is_event(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from tapewire.hub.condition import Condition, Conditions
 from tapewire.hub.event_views import EventView
 from tapewire.hub.events import EventLog
 from tapewire.hub.feeds import Target
@@ -42,14 +43,6 @@ BOARD_PUSH_HZ: Final = 1
 """The earlier dialect gets boards whole, so at the rate at which they are ranked."""
 
 
-class Condition(Struct, frozen=True):
-    """How the feeds are: ``live``, ``stale``, ``closed`` or ``delayed``."""
-
-    state: str = "stale"
-    since_ms: int = 0
-    reason: str = "starting"
-
-
 class Delivery(Struct):
     """Texts of frames, in order, and everybody who gets exactly these."""
 
@@ -75,7 +68,7 @@ class Hub:
         self.tick_number = 0
         self.now_ms = 0
         self.market = Market()
-        self.condition = Condition()
+        self.conditions = Conditions()
         self._rooms: dict[Spec, Room] = {}
         self._earlier = EarlierWriter()
         self._writers: Mapping[str, V1Writer | EarlierWriter] = {
@@ -87,14 +80,15 @@ class Hub:
         self._restless = False
         self._look_behind = False
 
-    def set_condition(self, condition: Condition) -> None:
-        """Say how the feeds are; clients are told at the next tick."""
-        if condition != self.condition:
-            self.condition = condition
-            self._tell_status()
+    def set_conditions(self, known: Mapping[str, Condition]) -> None:
+        """Say how the feeds of each market are; clients are told at the next tick."""
+        before, now = self.conditions, Conditions(known)
+        self.conditions = now
+        rooms = ((room.view.target.market, room) for room in self._rooms.values())
+        self._tell_status(room for market, room in rooms if now.of(market) != before.of(market))
 
-    def _tell_status(self) -> None:
-        for room in self._rooms.values():
+    def _tell_status(self, rooms: Iterable[Room]) -> None:
+        for room in rooms:
             if room.view.spec.dialect == V1:
                 self._status_due.update(room.group)
                 self._status_due.update(room.behind)
@@ -225,7 +219,7 @@ class Hub:
     def _each_second(self) -> None:
         if self.market.new_losses:
             self.market.new_losses = False
-            self._tell_status()
+            self._tell_status(self._rooms.values())
         self._sweep()
 
     def _tick_room(self, room: Room, out: Outgoing) -> None:
@@ -328,15 +322,15 @@ class Hub:
         if subscription not in self._status_due:
             return
         del self._status_due[subscription]
-        feed = subscription.room.view.spec.feed
-        if feed not in written:
-            written[feed] = self.status(feed)
-        out.setdefault(subscription.session, []).append(written[feed])
+        target = subscription.room.view.target
+        if target.name not in written:
+            written[target.name] = self.status(target)
+        out.setdefault(subscription.session, []).append(written[target.name])
 
-    def status(self, feed: str) -> bytes:
+    def status(self, target: Target) -> bytes:
         """The ``status`` message of a feed as it is now."""
-        now = self.condition
-        return encode(Status(feed, now.state, now.since_ms, now.reason, list(self.market.losses)))
+        now, losses = self.conditions.of(target.market), list(self.market.losses)
+        return encode(Status(target.name, now.state, now.since_ms, now.reason, losses))
 
     def _sweep(self) -> None:
         """Forget views that nobody came back to, and candles that nobody looks at."""

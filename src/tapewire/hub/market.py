@@ -17,8 +17,10 @@ from tapewire.hub.feeds import ANY, Target
 from tapewire.hub.rankings import RANKED_TABLES, RankingStore
 from tapewire.hub.tables import BoardTable, OneRecord, RecordTable, Row, StatusTable, Table
 from tapewire.model.candle_names import CandleHash, SecondsHash, is_candles, is_seconds
+from tapewire.model.changes import BoardChange
 from tapewire.model.events import Gap
 from tapewire.model.feeds import BOARDS, Kind, all_feeds
+from tapewire.model.markets import MARKETS, market_of_shard
 from tapewire.model.messages import Loss
 from tapewire.model.rows import QuoteRecord
 
@@ -41,11 +43,19 @@ class Market:
             for feed in all_feeds()
             if feed.kind is Kind.STATE and feed.row is not None
         }
-        self.rankings = {family: RankingStore(family, self.decoding) for family in RANKED_TABLES}
-        self.kept: Mapping[str, RecordTable | RankingStore] = {**self.records, **self.rankings}
-        """Family -> what keeps all its rows: these are read before anything is followed."""
+        self.rankings = {
+            (market.name, family): RankingStore(family, self.decoding)
+            for market in MARKETS
+            for family in RANKED_TABLES
+        }
+        self.kept = frozenset({*self.records, *RANKED_TABLES})
+        """Families of which all rows are kept: these are read before anything is followed."""
 
-        self.boards = {name: BoardTable(name, self.quotes) for name in BOARDS}
+        self.boards = {
+            (market.name, board): BoardTable(board, self.quotes)
+            for market in MARKETS
+            for board in BOARDS
+        }
         self.services = StatusTable()
         self.candles: dict[tuple[str, str], CandleTable] = {}
         self.logs: dict[str, EventLog] = {}
@@ -78,8 +88,16 @@ class Market:
         self._pending.append(self._open)
 
     def _open(self) -> None:
-        for table in self.kept.values():
+        for table in self._keepers():
             table.ready = True
+
+    def _keepers(self) -> Iterable[RecordTable | RankingStore]:
+        return (*self.records.values(), *self.rankings.values())
+
+    def _keeper(self, shard: str, family: str) -> RecordTable | RankingStore | None:
+        """What keeps a family's rows; rankings are kept market by market."""
+        ranking = self.rankings.get((market_of_shard(shard).name, family))
+        return ranking if ranking is not None else self.records.get(family)
 
     def load(
         self,
@@ -99,7 +117,7 @@ class Market:
         return [table for table in self.on_demand if not table.ready]
 
     def _clear(self) -> None:
-        for table in self.kept.values():
+        for table in self._keepers():
             table.clear()
         self.losses.clear()
         for board in self.boards.values():
@@ -113,22 +131,28 @@ class Market:
             self._put_rows(entry, name, rows)
         for name, gone in changes.removed.items():
             family, _, date = name.partition(":")
-            if family in self.kept:
-                self.kept[family].remove(entry.shard, date, gone)
+            keeper = self._keeper(entry.shard, family)
+            if keeper is not None:
+                keeper.remove(entry.shard, date, gone)
         for name, change in changes.boards.items():
-            board, _, date = name.rpartition(":")
-            if board in self.boards and self.decoding.is_dated(board, date, len(change.put)):
-                self.boards[board].put(entry.shard, date, change)
+            self._put_board(entry.shard, name, change)
         if self.logs:
             self._put_items(entry)
         if changes.gaps:
             self._lose(changes.gaps)
 
+    def _put_board(self, shard: str, name: str, change: BoardChange) -> None:
+        board, _, date = name.rpartition(":")
+        table = self.boards.get((market_of_shard(shard).name, board))
+        if table is not None and self.decoding.is_dated(board, date, len(change.put)):
+            table.put(shard, date, change)
+
     def _put_rows(self, entry: Followed, name: str, rows: Mapping[str, bytes]) -> None:
         family, _, date = name.partition(":")
-        if family in self.kept:
+        keeper = self._keeper(entry.shard, family)
+        if keeper is not None:
             if self.decoding.is_dated(family, date, len(rows)):
-                self.kept[family].put(entry.shard, date, rows)
+                keeper.put(entry.shard, date, rows)
         elif self.candles:
             self._put_candles(entry, name, rows)
 
@@ -163,12 +187,12 @@ class Market:
 
     def table(self, target: Target) -> Table | EventLog:
         """The table that a feed shows; one that is read on demand is made when asked for."""
-        family = target.feed.family
+        family, place = target.feed.family, (target.feed.market, target.feed.family)
         if target.is_event:
             log = EventLog(target.feed, target.name, self.decoding)
             return self.logs.setdefault(target.name, log)
-        if family in self.rankings:
-            return RANKED_TABLES[family](self.rankings[family], target.window, target.metric)
+        if place in self.rankings:
+            return RANKED_TABLES[family](self.rankings[place], target.window, target.metric)
         if family == "candles":
             key = (target.interval, target.symbol)
             table = CandleTable(target.symbol, target.interval, self.decoding)
@@ -176,7 +200,7 @@ class Market:
         if family in self.records:
             records = self.records[family]
             return records if target.is_wildcard else OneRecord(records, target.symbol)
-        return self.services if family == "status" else self.boards[family]
+        return self.services if family == "status" else self.boards[place]
 
     def keep_only(self, used: Collection[int]) -> None:
         """Forget candles and items that nobody looks at; ``used`` are ids of tables."""

@@ -22,6 +22,7 @@ from tapewire.caches.records import TIMES
 from tapewire.hub.decoding import Decoding
 from tapewire.model.changes import BoardChange
 from tapewire.model.feeds import BOARD_SIZE
+from tapewire.model.markets import Market, market_of_shard
 from tapewire.model.messages import Key
 from tapewire.model.rows import QuoteRecord
 
@@ -129,14 +130,14 @@ class RecordTable:
         self.version = 0
         self.generation = 0
         self._stored: dict[Key, Stored] = {}
-        self._newest = ""
+        self._newest: dict[Market, str] = {}
         self._log = ChangeLog()
 
     def clear(self) -> None:
         """Forget everything; what follows has nothing to do with it."""
         self._stored.clear()
         self._log.clear()
-        self._newest = ""
+        self._newest = {}
         self.version += 1
         self.generation += 1
 
@@ -149,9 +150,10 @@ class RecordTable:
             if known is None or self._replaces(known, new):
                 stored[symbol] = new
         self._touch(rows.keys())
-        if date > self._newest:
-            self._newest = date
-            self._forget(_days_before(date, KEPT_DAYS))
+        market = market_of_shard(shard)
+        if date > self._newest.get(market, ""):
+            self._newest[market] = date
+            self._forget(market, _days_before(date, KEPT_DAYS))
 
     def _touch(self, symbols: Collection[Key]) -> None:
         self.version += 1
@@ -165,8 +167,12 @@ class RecordTable:
                 del self._stored[symbol]
         self._touch(symbols)
 
-    def _forget(self, before: str) -> None:
-        old = [symbol for symbol, stored in self._stored.items() if stored.date < before]
+    def _forget(self, market: Market, before: str) -> None:
+        old = [
+            symbol
+            for symbol, stored in self._stored.items()
+            if stored.date < before and market_of_shard(stored.shard) == market
+        ]
         for symbol in old:
             del self._stored[symbol]
         self._touch(old)

@@ -10,6 +10,9 @@ import re
 from typing import Final
 from zlib import crc32
 
+from tapewire.market.instruments import EXCHANGES
+from tapewire.model.markets import INDIA, US, Market
+
 MAX_SYMBOL_LENGTH: Final = 32
 """Characters; the longest tickers of the supported providers (options of NSE) stay below."""
 
@@ -20,6 +23,9 @@ _TEST_TICKER: Final = re.compile(
     r"|Z[A-Z]ZZT"  # Nasdaq: ZVZZT, ZWZZT, ZXZZT
     r"|ZVZZC|ZBZX|ZTST|ZEXIT|ZIEXT|ZXIET"  # Nasdaq, Cboe, IEX
 )
+
+
+_INDIAN: Final = frozenset(EXCHANGES)
 
 
 def is_valid_symbol(symbol: str) -> bool:
@@ -33,6 +39,11 @@ def is_test_symbol(symbol: str) -> bool:
     Whole tickers only, in their exact case: ``ZTSTF`` and ``TEST`` may be companies.
     """
     return _TEST_TICKER.fullmatch(symbol) is not None
+
+
+def market_of_symbol(symbol: str) -> Market:
+    """The market of ``AIG`` and ``O:SPY261218C00600000`` (US), and of ``NSE_FO:8765`` (India)."""
+    return INDIA if symbol.partition(":")[0] in _INDIAN else US
 
 
 def shard_of(symbol: str, shards: int) -> int:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from tapewire.model.markets import INDIA, US, Market
 from tapewire.model.rows import (
     DailyRange,
     HaltEvent,
@@ -37,7 +38,8 @@ class Feed(Struct, frozen=True):
     ``row`` is what its rows or items are, where every reader may treat them alike: a state
     feed's rows then lie in hashes ``<family>:<date>`` with ``key`` as field; an event feed's
     items in a list of the feed's own name, each with a time (``timestamp_ms``) to order by.
-    ``max_items``: how many of an event feed's items are kept, the newest.
+    ``max_items``: how many of an event feed's items are kept, the newest. ``market``: of boards
+    and rankings, whose shards they are merged from.
     """
 
     pattern: str
@@ -48,12 +50,20 @@ class Feed(Struct, frozen=True):
     readers: str = "viewer"
     row: type[Struct] | None = None
     max_items: int = MAX_ITEMS
+    market: str = US.name
+
+
+def _of_india(pattern: str, kind: Kind, family: str) -> Feed:
+    return Feed(pattern, kind, "symbol", family, 4 * DAY_S, market=INDIA.name)
 
 
 FEEDS: tuple[Feed, ...] = (
     Feed("scanners:top_gainers", Kind.BOARD, "symbol", "top_gainers", 4 * DAY_S),
     Feed("scanners:top_gappers", Kind.BOARD, "symbol", "top_gappers", 4 * DAY_S),
     Feed("scanners:top_volume", Kind.BOARD, "symbol", "top_volume", 4 * DAY_S),
+    _of_india("scanners:in:top_gainers", Kind.BOARD, "top_gainers"),
+    _of_india("scanners:in:top_gappers", Kind.BOARD, "top_gappers"),
+    _of_india("scanners:in:top_volume", Kind.BOARD, "top_volume"),
     Feed("quote:{symbol}", Kind.STATE, "symbol", "quote", 4 * DAY_S),
     Feed("candles:{interval}:{symbol}", Kind.STATE, "start_ms", "candles", 4 * DAY_S),
     Feed("daily_range:{symbol}", Kind.STATE, "symbol", "daily_range", 4 * DAY_S, row=DailyRange),
@@ -71,6 +81,7 @@ FEEDS: tuple[Feed, ...] = (
     Feed("halts", Kind.EVENT, "symbol", "halts", 4 * DAY_S, row=HaltEvent),
     Feed("raw:{stream}", Kind.EVENT, "symbol", "raw", 4 * DAY_S, row=RawEvent),
     Feed("top_trades:{window}:{metric}", Kind.STATE, "symbol", "top_trades", 4 * DAY_S),
+    _of_india("top_trades:in:{window}:{metric}", Kind.STATE, "top_trades"),
     Feed("largest_prints", Kind.STATE, "rank", "largest_prints", 4 * DAY_S),
     Feed(
         "trades:{symbol}",
@@ -175,6 +186,20 @@ def top_trades_hash(date: str) -> str:
 def prints_hash(date: str) -> str:
     """Hash with one field, ``prints``: a shard's largest single trades of a trading date."""
     return f"largest_prints:{date}"
+
+
+def board_feed(board: str, market: Market = US) -> str:
+    """``scanners:top_volume`` and ``scanners:in:top_volume``."""
+    return f"scanners:{_market_part(market)}{board}"
+
+
+def top_trades_feed(window: str, metric: str, market: Market = US) -> str:
+    """``top_trades:5m:value`` and ``top_trades:in:5m:value``."""
+    return f"top_trades:{_market_part(market)}{window}:{metric}"
+
+
+def _market_part(market: Market) -> str:
+    return "" if market == US else f"{market.name}:"
 
 
 def tape_feed(symbol: str) -> str:

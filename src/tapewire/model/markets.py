@@ -4,6 +4,7 @@ Each stream belongs to one market. Symbols of different markets never meet, but 
 currencies and hours differ: so boards, rankings and states are of one market each.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -40,6 +41,7 @@ def market_of(stream: Stream) -> Market:
     return INDIA if stream is Stream.TICKS else US
 
 
+@lru_cache(maxsize=1024)
 def market_of_shard(name: str) -> Market:
     """The market of ``ticks.0``; that of a name that is none of ours is the US one."""
     try:

@@ -265,17 +265,18 @@ class MassiveDataProcessor:
             lag_ms=now_ms - newest if newest >= 0 else None,
             gaps={state.shard.name: state.lost for state in states},
             drops=dict(drops),
-            detail=self._detail(),
+            detail=self._detail(now_ms),
             reason="the widget data cache does not answer" if failing else "",
         )
 
-    def _detail(self) -> dict[str, Any]:
+    def _detail(self, now_ms: float) -> dict[str, Any]:
         return {
             "shards": {
                 shard.name: {
                     "place": str(owner.place),
                     "flushes": owner.flushes,
                     "flush_ms": round(owner.flush_s * 1000, 2),
+                    "lag_ms": _lag_ms(owner.state, now_ms),
                     "applied": owner.state.applied,
                     "events": owner.state.totals.events,
                     "lost": owner.state.lost,
@@ -295,6 +296,11 @@ class MassiveDataProcessor:
         shard = Shard.parse(str(arguments.get("shard", "")))
         await self.hand_over(shard)
         return {"handed_over": shard.name}
+
+
+def _lag_ms(state: ShardState, now_ms: float) -> float | None:
+    """How far a shard's event time is behind the clock, None before its first event."""
+    return now_ms - state.second_ms if state.second_ms >= 0 else None
 
 
 async def _nobody() -> Collection[int]:

@@ -9,7 +9,7 @@ import errno
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -25,7 +25,9 @@ from tapewire.hub.hub import Hub
 from tapewire.hub.protocol import Reaction, receive
 from tapewire.hub.session import Bounds
 from tapewire.hub.tables import Row, StatusTable
+from tapewire.model.markets import MARKETS, US, Market, market_of, market_of_shard
 from tapewire.model.messages import TICKS_PER_SECOND, CloseCode
+from tapewire.model.streams import Stream
 from tapewire.runtime.health import describe, is_ready, metrics
 from tapewire.runtime.logging import SampledLog, get_logger
 from tapewire.runtime.loopback import LOOPBACK, check_host, hostname
@@ -72,7 +74,7 @@ class WidgetDataService:
         cache: where the shards write; it belongs to the caller.
         reports: what the registry lists, for ``system:status``.
         interest: told once a second whose time and sales clients watch; None: nobody is.
-        is_open: whether the market is open by the wall clock.
+        is_open: whether a market is open by the wall clock.
         wall_ms: wall clock, ms UTC.
         monotonic_s: a clock that only goes forward.
         epoch: names this hub process to clients; never the same twice.
@@ -87,7 +89,7 @@ class WidgetDataService:
         options: WidgetOptions | None = None,
         *,
         interest: Interest | None = None,
-        is_open: Callable[[], bool] = lambda: True,
+        is_open: Callable[[Market], bool] = lambda market: True,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         monotonic_s: Callable[[], float] = time.monotonic,
         epoch: str | None = None,
@@ -221,8 +223,13 @@ class WidgetDataService:
             self._sampled.warning("registry does not answer", reason=type(error).__name__)
         else:
             self.hub.market.show_services([service_row(report) for report in self._listed])
-        condition = next_condition(self.hub.condition, self._signs(), self._wall_ms())
-        self.hub.set_condition(condition)
+        known, now_ms = self.hub.conditions, self._wall_ms()
+        self.hub.set_conditions(
+            {
+                market.name: next_condition(known.of(market), self._signs(market), now_ms)
+                for market in self._carried()
+            }
+        )
 
     async def _tell_interest(self) -> None:
         symbols = self.hub.watched(TAPE)
@@ -235,16 +242,21 @@ class WidgetDataService:
             self._interest_failures += 1
             self._sampled.warning("interest cannot be written", reason=type(error).__name__)
 
-    def _signs(self) -> Signs:
-        at_s = self.source.rows_at_s
-        lags = [report.lag_ms for report in self._listed if report.service == "processor"]
-        listeners = [report for report in self._listed if report.service == "listener"]
+    def _carried(self) -> Sequence[Market]:
+        """The markets of which there are shards; the US one until there are any."""
+        found = {market_of_shard(shard) for shard in self.source.shards} or {US}
+        return [market for market in MARKETS if market in found]
+
+    def _signs(self, market: Market) -> Signs:
+        at_s = self.source.rows_at_s.get(market)
+        listeners = [one for one in self._listed if one.service == "listener"]
+        ours = [one for one in listeners if market in markets_of(one)]
         return Signs(
             away=self.source.away,
             quiet_ms=None if at_s is None else (self._monotonic_s() - at_s) * 1000,
-            lag_ms=min((lag for lag in lags if lag is not None), default=None),
-            is_open=self._is_open(),
-            trouble=next((each.reason for each in listeners if not each.healthy), ""),
+            lag_ms=lag_of(self._listed, market),
+            is_open=self._is_open(market),
+            trouble=next((each.reason for each in ours if not each.healthy), ""),
         )
 
     # What sockets ask (``widget_socket.Desk``)
@@ -339,7 +351,8 @@ class WidgetDataService:
                 "address": f"ws://{self._options.host}:{self.port}{PATH}",
                 "clients": len(self._clients),
                 "feeds": {
-                    "state": self.hub.condition.state,
+                    "state": self.hub.conditions.of(None).state,
+                    "markets": {n: one.state for n, one in self.hub.conditions.known.items()},
                     **self.hub.figures,
                     "undecodable": dict(undecodable),
                 },
@@ -359,6 +372,8 @@ class WidgetDataService:
 
 
 TEXT: Final = "text/plain; charset=utf-8"
+
+_STREAMS: Final = frozenset(stream.value for stream in Stream)
 
 DROPS: Final = (
     *(buffer.counter for buffer in BUFFERS if buffer.policy is not Policy.DROP_OLDEST),
@@ -396,6 +411,24 @@ class Sent:
         """The longest tick since the last question."""
         worst, self.tick_s = self.tick_s, 0.0
         return worst * 1000
+
+
+def markets_of(report: Report) -> Collection[Market]:
+    """The markets of what a listener carries, as far as it says so; else the US one."""
+    streams = {name.partition(".")[0] for name in (*report.rates, *report.queues)}
+    return {market_of(Stream(name)) for name in streams & _STREAMS} or {US}
+
+
+def lag_of(reports: Iterable[Report], market: Market) -> float | None:
+    """How far a market's event time is behind the clock in whichever shard is furthest, ms."""
+    shards = [
+        (shard, figures.get("lag_ms"))
+        for report in reports
+        if report.service == "processor"
+        for shard, figures in report.detail.get("shards", {}).items()
+    ]
+    lags = (lag for shard, lag in shards if market_of_shard(shard) == market and lag is not None)
+    return min(lags, default=None)
 
 
 def service_row(report: Report) -> Row:

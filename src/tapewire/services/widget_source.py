@@ -26,7 +26,9 @@ from tapewire.caches.following import START
 from tapewire.hub.candles import CandleTable
 from tapewire.hub.events import EventLog
 from tapewire.hub.feeds import ANY
-from tapewire.hub.market import SHOWN_LOSSES, CandlesFound, ItemsFound, Market
+from tapewire.hub.market import SHOWN_LOSSES, CandlesFound, ItemsFound
+from tapewire.hub.market import Market as Tables
+from tapewire.market.symbols import market_of_symbol
 from tapewire.model.candle_names import (
     INTERVALS,
     SECONDS_KEPT_MS,
@@ -39,6 +41,7 @@ from tapewire.model.candle_names import (
 )
 from tapewire.model.changes import BoardChange, Published
 from tapewire.model.feeds import BOARDS
+from tapewire.model.markets import Market, market_of_shard
 from tapewire.runtime.logging import get_logger
 
 log = get_logger(__name__)
@@ -58,8 +61,6 @@ HASHES_AT_ONCE: Final = 20
 MOST_SLOTS: Final = 200
 """Ten-second slots remembered before those are forgotten that are no longer shown."""
 
-EXCHANGE: Final = "US"
-
 
 class WidgetSource:
     """Keeps a market fed from the Widget Data Cache.
@@ -71,14 +72,14 @@ class WidgetSource:
     """
 
     def __init__(
-        self, cache: WidgetCache, market: Market, monotonic_s: Callable[[], float] = time.monotonic
+        self, cache: WidgetCache, market: Tables, monotonic_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._cache = cache
         self._market = market
         self._monotonic_s = monotonic_s
         self._places: dict[str, Place] = {}
         self._dates: set[str] = set()
-        self._slots: set[int] = set()
+        self._slots: dict[str, set[int]] = {}
         self._generation = 0
         self._wanted = asyncio.Event()
         self._missing: set[str] = set()
@@ -86,8 +87,8 @@ class WidgetSource:
         self.away = "nothing has been read yet"
         """Why the rows may be old; empty while the streams are followed."""
 
-        self.rows_at_s: float | None = None
-        """When a flush last brought rows (of ``monotonic_s``); what was read may be old."""
+        self.rows_at_s: dict[Market, float] = {}
+        """When a flush last brought rows of a market (of ``monotonic_s``)."""
 
         self.resets = 0
         self.failures = 0
@@ -155,8 +156,9 @@ class WidgetSource:
         async with aclosing(self._cache.follow(self._places)) as batches:
             async for entries in batches:
                 self._take(entries)
-                if any(entry.changes.rows for entry in entries):
-                    self.rows_at_s = self._monotonic_s()
+                at_s = self._monotonic_s()
+                with_rows = (entry.shard for entry in entries if entry.changes.rows)
+                self.rows_at_s.update((market_of_shard(shard), at_s) for shard in with_rows)
 
     async def _until_new_shards(self) -> None:
         while not await self._new_shards():
@@ -210,12 +212,14 @@ class WidgetSource:
         for name in names:
             if is_seconds(name):
                 slot = self._market.decoding.name(SecondsHash.parse, name)
-                self._slots.update({slot.slot_ms} if slot is not None else ())
+                if slot is not None:
+                    self._slots.setdefault(slot.exchange, set()).add(slot.slot_ms)
             elif _is_dated(name):
                 self._dates.add(_date(name))
-        if len(self._slots) > MOST_SLOTS:
-            oldest = max(self._slots) - SECONDS_KEPT_MS
-            self._slots = {slot for slot in self._slots if slot >= oldest}
+        for exchange, slots in self._slots.items():
+            if len(slots) > MOST_SLOTS:
+                oldest = max(slots) - SECONDS_KEPT_MS
+                self._slots[exchange] = {slot for slot in slots if slot >= oldest}
 
     async def _read(self, shard: str) -> Followed:
         """A shard's rows, boards and gaps as if one flush had brought them all."""
@@ -302,7 +306,7 @@ class WidgetSource:
                 elif rows:
                     found.append(self._chosen(table, CandleHash.parse(name), rows))
         for symbol, slots in by_symbol(seconds).items():
-            of_symbol = CandleHash.of(EXCHANGE, symbol, "1s")
+            of_symbol = CandleHash.of(market_of_shard(shard).exchange, symbol, "1s")
             found.append(self._chosen(table, of_symbol, slots))
         return first
 
@@ -317,18 +321,24 @@ class WidgetSource:
     async def _candle_hashes(
         self, table: CandleTable, shard: str
     ) -> dict[str, Sequence[str] | None]:
-        """Hashes and fields: of every kept day for a symbol, of the last one for all."""
+        """Hashes and fields: of every kept day for a symbol, of the last one for all.
+
+        None where the shard is of another market than the symbol.
+        """
+        exchange = market_of_shard(shard).exchange
+        if table.symbol != ANY and market_of_symbol(table.symbol).exchange != exchange:
+            return {}
         intervals = INTERVALS if table.interval == ANY else (table.interval,)
         symbols = None if table.symbol == ANY else [table.symbol]
         wanted: dict[str, Sequence[str] | None] = {}
         if "1s" in intervals:
-            slots = sorted(self._slots)
-            wanted.update((seconds_hash(EXCHANGE, slot), symbols) for slot in slots)
+            slots = sorted(self._slots.get(exchange, ()))
+            wanted.update((seconds_hash(exchange, slot), symbols) for slot in slots)
         longer = [interval for interval in intervals if interval != "1s"]
         if symbols is not None:
             for date in sorted(self._dates):
                 for interval in longer:
-                    names = CandleHash.of(EXCHANGE, table.symbol, interval, date).hashes()
+                    names = CandleHash.of(exchange, table.symbol, interval, date).hashes()
                     wanted.update(dict.fromkeys(names))
         elif longer:
             named = filter(is_candles, await self._cache.names(shard))
