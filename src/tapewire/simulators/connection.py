@@ -1,4 +1,4 @@
-"""One client of the Massive simulator: its dialogue, its subscriptions, its bounded buffer.
+"""One client of the Massive simulator: its dialogue and its subscriptions.
 
 The dialogue and its silences follow massive.md, sections 1.2 and 1.3: a greeting, a key within
 the time allowed, then subscriptions, each acknowledged; nothing is ever said about an unknown
@@ -8,8 +8,7 @@ topic, or about a subscription already held.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -17,6 +16,7 @@ from typing import Final
 import msgspec
 from websockets.asyncio.server import ServerConnection
 
+from tapewire.simulators.line import Line
 from tapewire.simulators.sources import WHOLE_FRAME, Slice
 from tapewire.simulators.statistics import Statistics
 
@@ -122,76 +122,15 @@ def status(kind: str, message: str | None = None) -> str:
     return msgspec.json.encode({"ev": "status", "status": kind, "message": text}).decode()
 
 
-class Outbox:
-    """Frames on their way to one socket, in order, with what is to happen between them."""
-
-    def __init__(self, socket: ServerConnection, max_bytes: int) -> None:
-        self._socket = socket
-        self._max_bytes = max_bytes
-        self._items: deque[bytes | Callable[[], Awaitable[None]]] = deque()
-        self._work = asyncio.Event()
-        self._space = asyncio.Event()
-        self._space.set()
-        self.bytes = 0
-
-    def put(self, frame: bytes) -> bool:
-        """Queue a frame; False, and nothing queued, when the reader is too far behind."""
-        if self.bytes + len(frame) > self._max_bytes:
-            return False
-        self._items.append(frame)
-        self.bytes += len(frame)
-        self._work.set()
-        return True
-
-    def then(self, action: Callable[[], Awaitable[None]]) -> None:
-        """Do something once everything queued so far has been given to the socket."""
-        self._items.append(action)
-        self._work.set()
-
-    async def room(self, max_bytes: int) -> None:
-        """Wait until no more than ``max_bytes`` are queued, or the connection is gone."""
-        while self.bytes > max_bytes:
-            self._space.clear()
-            await self._space.wait()
-
-    def discard(self) -> None:
-        """Forget what is queued: the connection is gone."""
-        self._items.clear()
-        self.bytes = 0
-        self._space.set()
-
-    async def run(self) -> None:
-        """Send for ever; ends with the connection."""
-        while True:
-            while self._items:
-                item = self._items.popleft()
-                if isinstance(item, bytes):
-                    await self._socket.send(item, text=True)
-                    self.bytes -= len(item)
-                    self._space.set()
-                else:
-                    await item()
-            self._work.clear()
-            await self._work.wait()
-
-
-class Connection:
-    """A client from greeting to close.
-
-    ``closing`` is set as soon as it is to get no more events, so that whoever delivers can count
-    exactly what it was sent.
-    """
+class Connection(Line):
+    """A client from greeting to close."""
 
     def __init__(self, socket: ServerConnection, account: Account, statistics: Statistics) -> None:
-        self._socket = socket
+        super().__init__(socket, account.max_buffer_bytes, statistics)
         self._account = account
-        self._statistics = statistics
         self._pending_acks: list[str] = []
-        self.outbox = Outbox(socket, account.max_buffer_bytes)
         self.subscriptions = Subscriptions()
         self.authenticated = False
-        self.closing = False
-        self.muted = False
 
     @property
     def listening(self) -> bool:
@@ -246,55 +185,19 @@ class Connection:
         for frame in frames(texts, max_frame_bytes):
             self.put(frame)
 
-    def put(self, frame: bytes) -> None:
-        """Send one frame as it is; a reader too far behind is disconnected instead."""
-        if self.closing:
-            return
-        if self.outbox.put(frame):
-            self._statistics.frames += 1
-            self._statistics.bytes += len(frame)
-            return
-        self._statistics.slow_consumers += 1
-        self.outbox.discard()
+    def cut_off(self) -> None:
+        """Say why, and end the connection of a reader too far behind."""
         self.say("slow_consumer")
-        self.drop()
+        super().cut_off()
 
     def say(self, kind: str, message: str | None = None) -> None:
         """Send one status in a frame of its own."""
         self.outbox.put(f"[{status(kind, message)}]".encode())
 
-    def drop(self) -> None:
-        """End the TCP connection without a close frame, behind everything queued."""
-        self.closing = True
-        self.outbox.then(self._end)
-
     def kick(self, kind: str) -> None:
         """Send a status, then close with 1008, behind everything queued."""
         self.say(kind)
         self.close(1008)
-
-    def reset(self) -> None:
-        """Abort the TCP connection at once."""
-        self.closing = True
-        self.outbox.discard()
-        self._socket.transport.abort()
-
-    def mute(self) -> None:
-        """Stay connected and do nothing any more, behind everything queued."""
-        self.closing = self.muted = True
-        self.outbox.then(self._freeze)
-
-    def close(self, code: int, reason: str = "") -> None:
-        """Close properly, behind everything queued."""
-        if self.muted:
-            self.reset()
-            return
-        self.closing = True
-
-        async def close() -> None:
-            await self._socket.close(code, reason)
-
-        self.outbox.then(close)
 
     def _subscribe(self, topic: str) -> str | None:
         prefix, dot, ticker = topic.partition(".")
@@ -326,13 +229,6 @@ class Connection:
         if self._pending_acks:
             self.outbox.put(f"[{','.join(self._pending_acks)}]".encode())
             self._pending_acks.clear()
-
-    async def _end(self) -> None:
-        self._socket.transport.close()
-
-    async def _freeze(self) -> None:
-        self._socket.transport.pause_reading()
-        await asyncio.Event().wait()
 
 
 def frames(texts: list[str], max_bytes: int) -> list[bytes]:

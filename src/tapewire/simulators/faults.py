@@ -11,9 +11,9 @@ import re
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple
 
-from tapewire.simulators.sources import Slice, TimedEvent
+from tapewire.simulators.sources import Slice, Timed, TimedEvent
 
 LATE_MS: Final = 5_000
 """Event time by which ``late`` holds an event back."""
@@ -90,33 +90,38 @@ class FaultScript:
         return due
 
 
-class Tampering:
-    """Changes to the stream of events: those asked for, and the events held back."""
+class Tampering(Generic[Timed]):
+    """Changes to the stream of events: those asked for, and the events held back.
 
-    def __init__(self) -> None:
+    ``changes`` says what becomes of an event by the fault's name; ``late`` and ``out_of_order``
+    need none.
+    """
+
+    def __init__(self, changes: Mapping[str, Callable[[Timed], list[Timed]]]) -> None:
+        self._changes = changes
         self._armed: deque[str] = deque()
-        self._late: deque[TimedEvent] = deque()
-        self._swapped: list[TimedEvent] = []
+        self._late: deque[Timed] = deque()
+        self._swapped: list[Timed] = []
 
     def arm(self, name: str) -> None:
         """Make an event fault happen to the next event."""
         self._armed.append(name)
 
-    def apply(self, events: Slice) -> Slice:
+    def apply(self, events: list[Timed]) -> list[Timed]:
         """The events as they are to be sent."""
         if not (self._armed or self._late or self._swapped):
             return events
         return [sent for event in events for sent in self._pass(event)]
 
-    def release(self) -> Slice:
+    def release(self) -> list[Timed]:
         """Everything still held back: the source has ended."""
         held = [*self._swapped, *self._late]
         self._swapped.clear()
         self._late.clear()
         return held
 
-    def _pass(self, event: TimedEvent) -> Slice:
-        sent: Slice = []
+    def _pass(self, event: Timed) -> list[Timed]:
+        sent: list[Timed] = []
         while self._late and event[0] - self._late[0][0] >= LATE_MS:
             sent.append(self._late.popleft())
         followers = [held for held in self._swapped if held[1] == event[1]]
@@ -124,7 +129,7 @@ class Tampering:
         sent += self._tamper(event) if self._armed else [event]
         return sent + followers
 
-    def _tamper(self, event: TimedEvent) -> Slice:
+    def _tamper(self, event: Timed) -> list[Timed]:
         name = self._armed.popleft()
         if name == "late":
             self._late.append(event)
@@ -132,7 +137,7 @@ class Tampering:
         if name == "out_of_order":
             self._swapped.append(event)
             return []
-        return _CHANGES[name](event)
+        return self._changes[name](event)
 
 
 def _with_float(event: TimedEvent) -> Slice:
@@ -153,9 +158,15 @@ def _after_bad(event: TimedEvent) -> Slice:
     return [(time_ms, f"malformed.{symbol}", text), event]
 
 
-_CHANGES: Final[Mapping[str, Callable[[TimedEvent], Slice]]] = {
-    "duplicate": lambda event: [event, event],
+def twice(event: Timed) -> list[Timed]:
+    """The fault ``duplicate``."""
+    return [event, event]
+
+
+JSON_CHANGES: Final[Mapping[str, Callable[[TimedEvent], Slice]]] = {
+    "duplicate": twice,
     "float": _with_float,
     "unknown_event": _after_unknown,
     "bad_event": _after_bad,
 }
+"""What becomes of an event in JSON by the fault that hits it."""

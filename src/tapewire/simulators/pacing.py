@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from tapewire.simulators.sources import Slice
+from tapewire.simulators.sources import Timed
 
 BUNDLE_MS: Final = 10
 """Wall time whose events are sent together, within the 1 to 20 ms seen of the provider."""
@@ -65,7 +65,7 @@ class Pace:
         self._event_ms = -1
         self._sent = 0
 
-    def bundles(self, events: Slice) -> Iterator[Slice]:
+    def bundles(self, events: list[Timed]) -> Iterator[list[Timed]]:
         """The slice in pieces that are sent together."""
         if self._speed.kind is SpeedKind.TIMES:
             yield from self._by_time(events)
@@ -76,7 +76,7 @@ class Pace:
         for start in range(0, len(events), step):
             yield events[start : start + step]
 
-    def delay_s(self, bundle: Slice, now_s: float) -> float:
+    def delay_s(self, bundle: list[Timed], now_s: float) -> float:
         """Seconds from ``now_s`` (a monotonic clock) until the bundle is due; never negative."""
         if self._speed.kind is SpeedKind.MAX:
             return 0.0
@@ -93,7 +93,7 @@ class Pace:
             self._wall_s, self._event_ms = due_s, first_ms
         return max(0.0, due_s - now_s)
 
-    def _by_time(self, events: Slice) -> Iterator[Slice]:
+    def _by_time(self, events: list[Timed]) -> Iterator[list[Timed]]:
         span_ms = max(1, int(BUNDLE_MS * self._speed.value))
         start = 0
         for index, (time_ms, _, _) in enumerate(events):

@@ -6,7 +6,14 @@ import asyncio
 from collections.abc import Callable
 
 from tapewire.simulators.connection import Connection
-from tapewire.simulators.faults import EVENT_FAULTS, Fault, FaultError, FaultScript, Tampering
+from tapewire.simulators.faults import (
+    EVENT_FAULTS,
+    JSON_CHANGES,
+    Fault,
+    FaultError,
+    FaultScript,
+    Tampering,
+)
 from tapewire.simulators.pacing import Pace, Speed, SpeedKind
 from tapewire.simulators.prints import PrintError, Prints
 from tapewire.simulators.sources import Slice, Source
@@ -71,7 +78,7 @@ class Player:
         self._statistics = statistics
         self._strike = strike
         self._max_frame_bytes = max_frame_bytes
-        self._tampering = Tampering()
+        self._tampering = Tampering(JSON_CHANGES)
         self._script = FaultScript()
         self._prints = Prints()
         self.event_ms = 0

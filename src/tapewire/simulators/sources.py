@@ -14,10 +14,18 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from tapewire.model.events import Tick
 
 TimedEvent: TypeAlias = tuple[int, str, str]
 """``(timestamp_ms, "T.AIG", '{"ev":"T",...}')``: due time, topic and ticker, one JSON object."""
+
+TimedTick: TypeAlias = tuple[int, str, Tick]
+"""``(timestamp_ms, "NSE_EQ:2885", tick)``: due time, the instrument's key, its new state."""
+
+Timed = TypeVar("Timed", bound=tuple[int, str, Any])
+"""Whatever is played by time: due time first, then what it is of."""
 
 Slice: TypeAlias = list[TimedEvent]
 """Events of a stretch of time in order; no event of a later slice is due earlier."""
