@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from tapewire.providers.fyers.protocol import DATA, DATA_HEAD, NOTICE
-from tapewire.providers.fyers.records import (
+from tapewire.providers.fyers.requests import FIELD_HEAD, HEAD, RequestType
+from tapewire.providers.fyers.wire import (
     LITE,
     LITE_RECORD,
     RECORD_HEAD,
@@ -13,24 +14,11 @@ from tapewire.providers.fyers.records import (
     SNAPSHOT,
     UPDATE,
     VECTORS,
+    SnapshotRecord,
 )
-from tapewire.providers.fyers.requests import FIELD_HEAD, HEAD, RequestType
 
 OWN_LENGTH: Final = 2
 """A frame's length does not count the two bytes in which it stands."""
-
-
-class SnapshotRecord(NamedTuple):
-    """Everything that a snapshot says of a topic; a price is raw / (10**precision * multiplier)."""
-
-    topic_id: int
-    name: str
-    values: Sequence[int]
-    multiplier: int
-    precision: int
-    exchange: str
-    token: str
-    symbol: str
 
 
 class Request(NamedTuple):

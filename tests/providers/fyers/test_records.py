@@ -4,18 +4,20 @@ from collections import Counter
 
 import pytest
 
-from tapewire.providers.fyers.records import (
-    ABSENT,
+from tapewire.market.instruments import Instrument
+from tapewire.model.events import TICK_INDEX, TICK_SNAPSHOT, Tick
+from tapewire.model.rows import Reference
+from tapewire.providers.fyers.records import Records
+from tapewire.providers.fyers.segments import topic_of
+from tapewire.providers.fyers.wire import (
     INDEX_FIELDS,
+    INDEX_UPDATE,
     SYMBOL_FIELDS,
-    Records,
-    Update,
+    SYMBOL_UPDATE,
     named_values,
+    read_snapshot,
 )
-
-RELIANCE = "sf|nse_cm|2885"
-NIFTY = "if|nse_cm|Nifty 50"
-WANTED = (RELIANCE, NIFTY)
+from tests.providers.fyers.session import NIFTY, RECEIVED_NS, RELIANCE
 
 # Written by hand from the documented layout: fields count from 0, prices in paise.
 NAMES = "03 4e5345 04 32383835 0c 4e53453a52454c49414e4345"  # NSE 2885 NSE:RELIANCE
@@ -32,45 +34,67 @@ INDEX_SNAPSHOT = (
     "53 0800 12 69667c6e73655f636d7c4e69667479203530 06"
     "0021d8b0 0021d000 6553f101 0021e000 0021c000 0021d100 0000 0001 02 00 00 00"
 )
-INDEX_UPDATE = f"55 0800 06 0021d8ba {A} 6553f102 {A * 3}"
+INDEX_UPDATE_RECORD = f"55 0800 06 0021d8ba {A} 6553f102 {A * 3}"
 DEPTH_SNAPSHOT = "53 0900 0e 64707c6e73655f636d7c32383835 01 00000001 0000 0001 02 00 00 00"
-AT_S = 0x6553F100
+AT_MS = 0x6553F100 * 1000
+RECEIVED_MS = RECEIVED_NS // 1_000_000
 
 
 def record(written: str) -> bytes:
     return bytes.fromhex(written)
 
 
+def tick(
+    price: float, size: int, volume: int | None, interest: int | None, ms: int, flags: int = 0
+) -> Tick:
+    named = ("fyers", "NSE_EQ", "2885", "RELIANCE")
+    return Tick(*named, price, size, volume, interest, ms, RECEIVED_NS, flags)
+
+
+def index_tick(value: float, ms: int, flags: int = 0) -> Tick:
+    named = ("fyers", "NSE_INDEX", "Nifty_50", "NIFTY50")
+    return Tick(*named, value, 0, None, None, ms, RECEIVED_NS, flags | TICK_INDEX)
+
+
 class Feed:
     """Records read one after the other, with their faults."""
 
-    def __init__(self, *wanted: str) -> None:
+    def __init__(self, *wanted: Instrument) -> None:
         self.faults: Counter[str] = Counter()
-        self.wanted = set(wanted or WANTED)
+        self.wanted = {topic_of(one): one for one in wanted or (RELIANCE, NIFTY)}
         self.records = Records(self.wanted, self.faults)
 
-    def read(self, *written: str, announced: int | None = None) -> list[Update]:
+    def read(self, *written: str, announced: int | None = None) -> list[Tick]:
         count = len(written) if announced is None else announced
-        return self.records.read(b"".join(map(record, written)), 0, count)
+        return self.read_bytes(b"".join(map(record, written)), count)
+
+    def read_bytes(self, frame: bytes, count: int) -> list[Tick]:
+        return self.records.read(frame, 0, count, RECEIVED_NS)
 
 
-def test_a_snapshot_has_the_documented_bytes() -> None:
-    (update,) = Feed().read(SNAPSHOT)
-    topic = update.topic
-    assert (topic.name, topic.exchange, topic.token) == (RELIANCE, "NSE_EQ", "2885")
-    assert (topic.venue, topic.venue_token, topic.symbol) == ("NSE", "2885", "NSE:RELIANCE")
-    assert not topic.is_index
-    assert (update.last_price, update.last_size, update.day_volume) == (1459.97, 75, 10**6)
-    assert (update.open_interest, update.time_s, update.snapshot) == (5, AT_S, True)
+def test_a_snapshot_is_a_baseline_and_has_the_documented_bytes() -> None:
+    feed = Feed()
+    assert feed.read(SNAPSHOT) == [tick(1459.97, 75, 10**6, 5, AT_MS, TICK_SNAPSHOT)]
+    assert feed.records.learned() == [
+        Reference("NSE_EQ:2885", "", prev_day_close=1459.52, name="RELIANCE")
+    ]
+    assert feed.records.learned() == []
+
+
+def test_a_snapshot_says_what_its_topic_is() -> None:
+    said, end = read_snapshot(record(SNAPSHOT), 0)
+    assert end == len(record(SNAPSHOT))
+    assert (said.name, said.multiplier, said.precision) == ("sf|nse_cm|2885", 1, 2)
+    assert (said.exchange, said.token, said.symbol) == ("NSE", "2885", "NSE:RELIANCE")
 
 
 def test_every_field_of_a_vector_has_its_place() -> None:
-    (update,) = Feed().read(SNAPSHOT)
-    assert named_values(update) == {
+    said, _ = read_snapshot(record(SNAPSHOT), 0)
+    assert named_values(SYMBOL_FIELDS, 100, said.values) == {
         "last_price": 1459.97,
         "day_volume": 1_000_000,
-        "last_trade_time_s": AT_S,
-        "feed_time_s": AT_S + 1,
+        "last_trade_time_s": 0x6553F100,
+        "feed_time_s": 0x6553F101,
         "bid_size": 1,
         "ask_size": 2,
         "bid": 1459.92,
@@ -93,55 +117,84 @@ def test_every_field_of_a_vector_has_its_place() -> None:
 
 def test_the_vectors_are_as_long_as_documented() -> None:
     assert (len(SYMBOL_FIELDS), len(INDEX_FIELDS)) == (21, 6)
+    assert (SYMBOL_UPDATE.size, INDEX_UPDATE.size) == (4 + 84, 4 + 24)
 
 
 def test_an_update_keeps_what_it_leaves_out() -> None:
     _, update = Feed().read(SNAPSHOT, UPDATE)
-    assert (update.last_price, update.day_volume, update.last_size) == (1460.07, 1_000_016, 16)
-    assert (update.open_interest, update.time_s, update.snapshot) == (5, AT_S, False)
-    carried = {"last_price": 1460.07, "day_volume": 1_000_016, "last_size": 16}
-    assert named_values(update) == carried
+    assert update == tick(1460.07, 16, 1_000_016, 5, AT_MS)
 
 
-def test_a_lite_record_has_a_price_and_nothing_else() -> None:
-    _, lite, update = Feed().read(SNAPSHOT, LITE, f"55 0700 15 {A * 21}")
-    assert (lite.last_price, lite.last_size, lite.day_volume) == (1460.17, 0, None)
-    assert (lite.open_interest, lite.time_s, lite.snapshot) == (None, None, False)
-    assert (update.last_price, update.day_volume) == (1460.17, 10**6)
+def test_a_trade_at_the_same_price_is_a_tick() -> None:
+    _, update = Feed().read(SNAPSHOT, f"55 0700 15 {A} 000f4250 {A * 19}")
+    assert update == tick(1459.97, 75, 1_000_016, 5, AT_MS)
+
+
+def test_an_update_of_the_best_prices_alone_makes_no_tick() -> None:
+    feed = Feed()
+    assert len(feed.read(SNAPSHOT, f"55 0700 15 {A * 4} {'00000001' * 4} {A * 13}")) == 1
+    assert feed.records.counts == {"snapshots": 1, "unchanged": 1}
+    assert not feed.faults
+
+
+def test_a_lite_record_has_a_price_and_the_time_of_its_receipt() -> None:
+    _, lite, update = Feed().read(SNAPSHOT, LITE, f"55 0700 15 {A} 000f4250 {A * 19}")
+    assert lite == tick(1460.17, 0, None, None, RECEIVED_MS)
+    assert update == tick(1460.17, 75, 1_000_016, 5, AT_MS)
+
+
+def test_a_lite_record_without_a_price_makes_no_tick() -> None:
+    feed = Feed()
+    assert len(feed.read(SNAPSHOT, f"4c 0700 {A}")) == 1
+    assert feed.records.counts["unchanged"] == 1
 
 
 def test_an_index_has_a_value_and_a_time_but_no_volume() -> None:
-    snapshot, update = Feed().read(INDEX_SNAPSHOT, INDEX_UPDATE)
-    assert snapshot.topic.is_index
-    assert (snapshot.topic.exchange, snapshot.topic.token) == ("NSE_INDEX", "Nifty 50")
-    assert (snapshot.last_price, snapshot.time_s, snapshot.snapshot) == (22181.6, AT_S + 1, True)
-    assert (update.last_price, update.time_s, update.day_volume) == (22181.7, AT_S + 2, None)
-    assert named_values(snapshot)["low"] == 22118.4
-    assert named_values(update) == {"last_price": 22181.7, "feed_time_s": AT_S + 2}
+    feed = Feed()
+    assert feed.read(INDEX_SNAPSHOT, INDEX_UPDATE_RECORD, "4c 0800 0021d8bb") == [
+        index_tick(22181.6, AT_MS + 1000, TICK_SNAPSHOT),
+        index_tick(22181.7, AT_MS + 2000),
+        index_tick(22181.71, RECEIVED_MS),
+    ]
+    (reference,) = feed.records.learned()
+    assert reference == Reference("NSE_INDEX:Nifty_50", "", prev_day_close=22159.36, name="NIFTY50")
 
 
-def test_a_snapshot_without_a_trade_has_no_price() -> None:
-    (update,) = Feed().read(SNAPSHOT.replace(VECTOR, A * 21))
-    assert (update.last_price, update.last_size, update.day_volume) == (None, 0, None)
-    assert (update.open_interest, update.time_s) == (None, None)
-    assert named_values(update) == {}
-    assert set(update.values) == {ABSENT}
+def test_a_snapshot_without_a_trade_has_no_price_until_one_comes() -> None:
+    feed = Feed()
+    assert feed.read(SNAPSHOT.replace(VECTOR, A * 21), f"55 0700 15 {A} 000f4240 {A * 19}") == []
+    assert feed.faults == {"no_price": 2}
+    assert feed.records.learned() == [Reference("NSE_EQ:2885", "", name="RELIANCE")]
+    (update,) = feed.read(f"55 0700 15 00023a57 {A * 20}")
+    assert update == tick(1460.07, 0, 1_000_000, None, 0)
 
 
-def test_a_volume_past_2_31_is_read_unsigned() -> None:
-    (update,) = Feed().read(SNAPSHOT.replace("000f4240", "80000001"))
-    assert update.day_volume == named_values(update)["day_volume"] == 2**31 + 1
+@pytest.mark.parametrize("where", [SNAPSHOT, UPDATE])
+def test_a_volume_past_2_31_is_read_unsigned(where: str) -> None:
+    past = where.replace("000f4240", "80000001").replace("000f4250", "80000001")
+    *_, last = Feed().read(SNAPSHOT, past)
+    assert last.day_volume == 2**31 + 1
 
 
 def test_precision_and_multiplier_scale_a_price() -> None:
-    (update,) = Feed().read(SNAPSHOT.replace("0000 0001 02", "0000 0064 04"))
-    assert update.last_price == 0.145997
+    (snapshot,) = Feed().read(SNAPSHOT.replace("0000 0001 02", "0000 0064 04"))
+    assert snapshot.last_price == 0.145997
 
 
 def test_a_new_snapshot_of_an_id_replaces_the_topic() -> None:
     again = SNAPSHOT.replace("0000 0001 02", "0000 0001 01")
     *_, update = Feed().read(SNAPSHOT, again, UPDATE)
     assert update.last_price == 14600.7
+
+
+def test_an_id_can_come_to_mean_another_kind() -> None:
+    feed = Feed()
+    now_index = INDEX_SNAPSHOT.replace("53 0800", "53 0700")
+    ticks = feed.read(SNAPSHOT, now_index, INDEX_UPDATE_RECORD.replace("55 0800", "55 0700"))
+    assert [one.token for one in ticks] == ["2885", "Nifty_50", "Nifty_50"]
+    assert not feed.faults
+    assert [one.token for one in feed.read(UPDATE)] == ["Nifty_50"]
+    assert feed.faults == {"field_count": 1}
 
 
 @pytest.mark.parametrize(
@@ -157,8 +210,7 @@ def test_a_new_snapshot_of_an_id_replaces_the_topic() -> None:
 )
 def test_what_cannot_be_used_is_stepped_over(odd: str, fault: str) -> None:
     feed = Feed()
-    updates = feed.read(odd, INDEX_SNAPSHOT)
-    assert [update.topic.name for update in updates] == [NIFTY]
+    assert [one.token for one in feed.read(odd, INDEX_SNAPSHOT)] == ["Nifty_50"]
     assert feed.faults == {fault: 1}
 
 
@@ -168,7 +220,17 @@ def test_a_vector_of_another_length_gives_its_known_fields(extra: str) -> None:
     count = "05" if not extra else "08"
     values = f"0021d8ba {A} 6553f102 {A * 2}" + (A + extra if extra else "")
     _, update = feed.read(INDEX_SNAPSHOT, f"55 0800 {count} {values}")
-    assert named_values(update) == {"last_price": 22181.7, "feed_time_s": AT_S + 2}
+    assert update == index_tick(22181.7, AT_MS + 2000)
+    assert feed.faults == {"field_count": 1}
+
+
+def test_a_short_snapshot_gives_its_known_fields() -> None:
+    feed = Feed()
+    short = SNAPSHOT.replace(VECTOR, VECTOR[: 3 * 9]).replace("32383835 15", "32383835 03")
+    assert feed.read(short, UPDATE) == [
+        tick(1459.97, 0, 10**6, None, AT_MS, TICK_SNAPSHOT),
+        tick(1460.07, 16, 1_000_016, None, AT_MS),
+    ]
     assert feed.faults == {"field_count": 1}
 
 
@@ -185,29 +247,26 @@ WHOLE = len(record(SNAPSHOT))
 @pytest.mark.parametrize("kept", range(1, WHOLE))
 def test_a_truncated_snapshot_is_counted_and_what_came_before_it_is_kept(kept: int) -> None:
     feed = Feed()
-    frame = record(INDEX_SNAPSHOT) + record(SNAPSHOT)[:kept]
-    assert [update.topic.name for update in feed.records.read(frame, 0, 2)] == [NIFTY]
+    ticks = feed.read_bytes(record(INDEX_SNAPSHOT) + record(SNAPSHOT)[:kept], 2)
+    assert [one.token for one in ticks] == ["Nifty_50"]
     assert feed.faults == {"truncated": 1}
 
 
 @pytest.mark.parametrize("announced", [0, 1, 3])
 def test_records_that_were_not_announced_or_not_sent_are_counted(announced: int) -> None:
     feed = Feed()
-    updates = feed.read(SNAPSHOT, UPDATE, announced=announced)
-    assert len(updates) == min(announced, 2)
+    ticks = feed.read(SNAPSHOT, UPDATE, announced=announced)
+    assert len(ticks) == min(announced, 2)
     assert feed.faults == {"truncated" if announced > 2 else "trailing": 1}
 
 
 def test_a_topic_given_back_is_forgotten() -> None:
     feed = Feed()
     feed.read(SNAPSHOT, INDEX_SNAPSHOT)
-    feed.wanted.discard(RELIANCE)
+    assert len(feed.records.seen) == 2
+    del feed.wanted[topic_of(RELIANCE)]
     feed.records.forget()
-    updates = feed.read(UPDATE, INDEX_UPDATE)
-    assert [update.topic.name for update in updates] == [NIFTY]
+    ticks = feed.read(UPDATE, INDEX_UPDATE_RECORD)
+    assert [one.token for one in ticks] == ["Nifty_50"]
     assert feed.faults == {"unknown_topic": 1}
-
-
-def test_a_segment_without_a_name_here_has_no_exchange() -> None:
-    (update,) = Feed("sf|xyz_cm|2885").read(SNAPSHOT.replace("6e73655f636d", "78797a5f636d"))
-    assert (update.topic.exchange, update.topic.token) == ("", "2885")
+    assert feed.records.seen == {topic_of(NIFTY)}

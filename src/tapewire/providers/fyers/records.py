@@ -1,97 +1,42 @@
-"""The records of Fyers' data frames, and the topics that they are about.
+"""Read the records of Fyers' data frames into ticks, by the topics that they are about.
 
 A record names its topic by an id that means something on one connection only: a snapshot
 introduces it with a name, a price scale and every value, and updates leave out what has not
-changed. Integers are big-endian; the id is opaque.
+changed. The id is opaque.
+
+An update is found by its first four bytes (type, id, number of fields) in one look-up;
+everything else is the uncommon way.
 """
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Container, Mapping
-from enum import StrEnum
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final
 
-from msgspec import Struct
-
-ABSENT: Final = -(2**31)
-"""A value that is not there: unchanged in an update, unknown in a snapshot."""
+from tapewire.market.instruments import Instrument
+from tapewire.model.events import TICK_SNAPSHOT, Tick
+from tapewire.model.rows import Reference
+from tapewire.providers.fyers.topics import KINDS, Topic
+from tapewire.providers.fyers.wire import (
+    ABSENT,
+    LITE,
+    LITE_RECORD,
+    RECORD_HEAD,
+    SNAPSHOT,
+    UPDATE,
+    VECTORS,
+    SnapshotRecord,
+    named_values,
+    read_snapshot,
+)
 
 MAX_PRECISION: Final = 9
 """Decimals of a price; a snapshot that says more is malformed."""
 
+SNAPSHOTS: Final = "snapshots"
+"""Count of snapshots that introduced a topic."""
 
-class Unit(StrEnum):
-    """How the integer of a field is read."""
-
-    PRICE = "price"
-    """Divided by the topic's scale."""
-    COUNT = "count"
-    UNSIGNED = "unsigned"
-    """A count that is past 2**31 when negative: the day's volume."""
-    TIME = "time"
-    """Seconds since 1970, UTC."""
-
-
-class Field(NamedTuple):
-    """One place of a topic's vector."""
-
-    name: str
-    unit: Unit
-
-
-def _fields(unit: Unit, names: str) -> tuple[Field, ...]:
-    return tuple(Field(name, unit) for name in names.split())
-
-
-SYMBOL_FIELDS: Final = (
-    *_fields(Unit.PRICE, "last_price"),
-    *_fields(Unit.UNSIGNED, "day_volume"),
-    *_fields(Unit.TIME, "last_trade_time_s feed_time_s"),
-    *_fields(Unit.COUNT, "bid_size ask_size"),
-    *_fields(Unit.PRICE, "bid ask"),
-    *_fields(Unit.COUNT, "last_size total_buy_size total_sell_size"),
-    *_fields(Unit.PRICE, "average_price"),
-    *_fields(Unit.COUNT, "open_interest"),
-    *_fields(Unit.PRICE, "low high year_high year_low lower_circuit upper_circuit"),
-    *_fields(Unit.PRICE, "open previous_close"),
-)
-"""The vector of ``sf`` topics: an instrument's last trade, best prices and day."""
-
-INDEX_FIELDS: Final = (
-    *_fields(Unit.PRICE, "last_price previous_close"),
-    *_fields(Unit.TIME, "feed_time_s"),
-    *_fields(Unit.PRICE, "high low open"),
-)
-"""The vector of ``if`` topics: the value of an index."""
-
-EXCHANGES: Final[Mapping[str, str]] = {
-    "sf|nse_cm": "NSE_EQ",
-    "sf|nse_fo": "NSE_FO",
-    "sf|cde_fo": "NCD_FO",
-    "sf|nse_com": "NSE_COM",
-    "sf|bse_cm": "BSE_EQ",
-    "sf|bse_fo": "BSE_FO",
-    "sf|bcs_fo": "BCD_FO",
-    "sf|mcx_fo": "MCX_FO",
-    "if|nse_cm": "NSE_INDEX",
-    "if|bse_cm": "BSE_INDEX",
-}
-"""Exchange and segment of a topic, spelled as in ``Tick.exchange``, by its first two parts."""
-
-LAST_PRICE, DAY_VOLUME, LAST_TRADE_TIME, LAST_SIZE, OPEN_INTEREST = (
-    [field.name for field in SYMBOL_FIELDS].index(name)
-    for name in ("last_price", "day_volume", "last_trade_time_s", "last_size", "open_interest")
-)
-INDEX_TIME: Final = [field.name for field in INDEX_FIELDS].index("feed_time_s")
-
-VECTORS: Final = tuple(struct.Struct(f">{count}i") for count in range(256))
-RECORD_HEAD: Final = struct.Struct(">BHB")
-LITE_RECORD: Final = struct.Struct(">BHi")
-SCALE: Final = struct.Struct(">2xHB")
-
-SNAPSHOT: Final = ord("S")
-UPDATE: Final = ord("U")
-LITE: Final = ord("L")
+ABSENT_BYTES: Final = struct.pack(">i", ABSENT)
 
 
 class Fault:
@@ -101,6 +46,8 @@ class Fault:
     """The frame ends within a record or field: the rest is dropped."""
     TRAILING: Final = "trailing"
     """Bytes after the announced records: not read."""
+    TEXT: Final = "text"
+    """A text message: Fyers sends none."""
     UNKNOWN_TYPE: Final = "unknown_type"
     """A frame of a type that is not documented."""
     UNKNOWN_RECORD: Final = "unknown_record"
@@ -117,222 +64,87 @@ class Fault:
     """A vector shorter or longer than documented: the known fields are read."""
 
 
-class Topic(Struct):
-    """What a connection knows of a topic id, with the last value of what makes a tick.
-
-    ``name`` is what was subscribed to (``sf|nse_cm|2885``); ``exchange`` (a value of
-    ``EXCHANGES``, empty where it has none) and ``token`` are made of it. ``symbol``,
-    ``venue`` and ``venue_token`` are what the snapshot said. A price is its integer
-    divided by ``scale``.
-    """
-
-    name: str
-    exchange: str
-    token: str
-    symbol: str
-    venue: str
-    venue_token: str
-    scale: int
-    fields: tuple[Field, ...]
-    last_price: float | None = None
-    last_size: int = 0
-    day_volume: int | None = None
-    open_interest: int | None = None
-    time_s: int | None = None
-
-    @property
-    def is_index(self) -> bool:
-        """An index: it has neither volume nor trades."""
-        return self.fields is INDEX_FIELDS
-
-
-class Update(Struct, gc=False):
-    """One record, completed with what its topic held: an instrument or an index now.
-
-    ``time_s`` is the last trade's time (an index's: the exchange feed's), UTC. Lite
-    records have a price only: no time, no volume. ``values`` is the record's vector as it
-    came, ``ABSENT`` for what it leaves out; a lite record's is empty.
-    """
-
-    topic: Topic
-    last_price: float | None
-    last_size: int
-    day_volume: int | None
-    open_interest: int | None
-    time_s: int | None
-    snapshot: bool
-    values: tuple[int, ...]
-
-
-def named_values(update: Update) -> dict[str, float | int]:
-    """The fields that a record carries, by name; prices scaled."""
-    topic = update.topic
-    return {
-        field.name: _READ[field.unit](value, topic.scale)
-        for field, value in zip(topic.fields, update.values, strict=False)
-        if value != ABSENT
-    }
-
-
-_READ: Final[Mapping[Unit, Callable[[int, int], float | int]]] = {
-    Unit.PRICE: lambda value, scale: value / scale,
-    Unit.COUNT: lambda value, _: value,
-    Unit.UNSIGNED: lambda value, _: value & 0xFFFFFFFF,
-    Unit.TIME: lambda value, _: value,
-}
-
-
-def _symbol(topic: Topic, values: tuple[int, ...], snapshot: bool) -> Update:
-    if (price := values[LAST_PRICE]) != ABSENT:
-        topic.last_price = price / topic.scale
-    if (size := values[LAST_SIZE]) != ABSENT:
-        topic.last_size = size
-    if (volume := values[DAY_VOLUME]) != ABSENT:
-        topic.day_volume = volume & 0xFFFFFFFF
-    if (interest := values[OPEN_INTEREST]) != ABSENT:
-        topic.open_interest = interest
-    if (time_s := values[LAST_TRADE_TIME]) != ABSENT:
-        topic.time_s = time_s
-    return _update(topic, values, snapshot)
-
-
-def _index(topic: Topic, values: tuple[int, ...], snapshot: bool) -> Update:
-    if (price := values[LAST_PRICE]) != ABSENT:
-        topic.last_price = price / topic.scale
-    if (time_s := values[INDEX_TIME]) != ABSENT:
-        topic.time_s = time_s
-    return _update(topic, values, snapshot)
-
-
-def _update(topic: Topic, values: tuple[int, ...], snapshot: bool) -> Update:
-    return Update(
-        topic,
-        topic.last_price,
-        topic.last_size,
-        topic.day_volume,
-        topic.open_interest,
-        topic.time_s,
-        snapshot,
-        values,
-    )
-
-
-class Kind(NamedTuple):
-    """A kind of topic: its vector, and how an update is made of it."""
-
-    fields: tuple[Field, ...]
-    update: Callable[[Topic, tuple[int, ...], bool], Update]
-
-
-KINDS: Final[Mapping[str, Kind]] = {
-    "sf": Kind(SYMBOL_FIELDS, _symbol),
-    "if": Kind(INDEX_FIELDS, _index),
-}
-
-
-def _text(frame: bytes, at: int) -> tuple[str, int]:
-    """A text of u8 length and bytes, and where it ends."""
-    end = at + 1 + frame[at]
-    if end > len(frame):
-        raise IndexError(f"a text ends at {end}, the frame at {len(frame)}")
-    return frame[at + 1 : end].decode("utf-8", "replace"), end
-
-
-class _Snapshot(NamedTuple):
-    """A snapshot record as it lies in the frame."""
-
-    topic_id: int
-    name: str
-    values: tuple[int, ...]
-    multiplier: int
-    precision: int
-    venue: str
-    venue_token: str
-    symbol: str
-    end: int
-
-    @property
-    def kind(self) -> str:
-        """The first part of the name: a key of ``KINDS`` if it is one that is read."""
-        return self.name.partition("|")[0]
-
-
-def _read_snapshot(frame: bytes, at: int) -> _Snapshot:
-    _, topic_id, _ = RECORD_HEAD.unpack_from(frame, at)
-    name, at = _text(frame, at + 3)
-    vector = VECTORS[frame[at]]
-    values = vector.unpack_from(frame, at + 1)
-    at += 1 + vector.size
-    multiplier, precision = SCALE.unpack_from(frame, at)
-    texts, at = _texts(frame, at + SCALE.size)
-    return _Snapshot(topic_id, name, values, multiplier, precision, *texts, at)
-
-
-def _texts(frame: bytes, at: int) -> tuple[tuple[str, str, str], int]:
-    """Venue, its number of the instrument and Fyers' symbol, and where they end."""
-    venue, at = _text(frame, at)
-    venue_token, at = _text(frame, at)
-    symbol, at = _text(frame, at)
-    return (venue, venue_token, symbol), at
-
-
 class Records:
     """Read the records of one connection's data frames; a new connection needs a new one.
 
-    ``wanted`` holds the topics that are asked for at each moment, ``faults`` what could
-    not be used. Both belong to the connection.
+    ``wanted`` holds the instruments that are asked for at each moment, by topic; ``faults``
+    what could not be used. Both belong to the connection. ``counts`` are of what could, by
+    ``SNAPSHOTS`` and ``UNCHANGED``. ``seen`` has the wanted topics that a snapshot introduced.
     """
 
-    def __init__(self, wanted: Container[str], faults: Counter[str]) -> None:
+    def __init__(self, wanted: Mapping[str, Instrument], faults: Counter[str]) -> None:
+        self.counts: Counter[str] = Counter()
+        self.seen: set[str] = set()
         self._wanted = wanted
         self._faults = faults
-        self._topics: dict[int, tuple[Topic, Kind]] = {}
-        self._readers: Mapping[int, Callable[[bytes, int, list[Update]], int]] = {
+        self._topics: dict[bytes, Topic] = {}
+        self._updates: dict[bytes, Topic] = {}
+        self._references: list[Reference] = []
+        self._readers: Mapping[int, Callable[[bytes, int, int, list[Tick]], int]] = {
             SNAPSHOT: self._snapshot,
-            UPDATE: self._update,
+            UPDATE: self._odd_update,
             LITE: self._lite,
         }
 
-    def read(self, frame: bytes, at: int, count: int) -> list[Update]:
-        """Updates of the ``count`` records from ``at`` to the frame's end, in order."""
-        updates: list[Update] = []
+    def read(self, frame: bytes, at: int, count: int, received_ns: int) -> list[Tick]:
+        """Ticks of the ``count`` records from ``at`` to the frame's end, in order."""
+        ticks: list[Tick] = []
         try:
-            self._read(frame, at, count, updates)
+            self._read(frame, at, count, received_ns, ticks)
         except (IndexError, struct.error):
             self._faults[Fault.TRUNCATED] += 1
-        return updates
+        return ticks
 
     def forget(self) -> None:
         """Drop the ids of topics that are no longer wanted."""
         wanted = self._wanted
-        self._topics = {
-            topic_id: held for topic_id, held in self._topics.items() if held[0].name in wanted
-        }
+        self.seen.intersection_update(wanted)
+        self._topics = {key: topic for key, topic in self._topics.items() if topic.name in wanted}
+        self._updates = {key: topic for key, topic in self._updates.items() if topic.name in wanted}
 
-    def _read(self, frame: bytes, at: int, count: int, updates: list[Update]) -> None:
+    def learned(self) -> list[Reference]:
+        """Names and previous closes of snapshots since the last call."""
+        learned, self._references = self._references, []
+        return learned
+
+    def _read(self, frame: bytes, at: int, count: int, received_ns: int, ticks: list[Tick]) -> None:
+        """The hot loop."""
+        find, add = self._updates.get, ticks.append
         for _ in range(count):
+            topic = find(frame[at : at + 4])
+            if topic is not None:
+                tick = topic.take(frame, at, received_ns)
+                if tick is not None:
+                    add(tick)
+                at += topic.record_bytes
+                continue
             read = self._readers.get(frame[at])
             if read is None:
                 self._faults[Fault.UNKNOWN_RECORD] += 1
                 return
-            at = read(frame, at, updates)
+            at = read(frame, at, received_ns, ticks)
         if at < len(frame):
             self._faults[Fault.TRAILING] += 1
 
-    def _snapshot(self, frame: bytes, at: int, updates: list[Update]) -> int:
-        record = _read_snapshot(frame, at)
+    def _snapshot(self, frame: bytes, at: int, received_ns: int, ticks: list[Tick]) -> int:
+        record, end = read_snapshot(frame, at)
+        key = frame[at + 1 : at + 3]
+        self._drop(key)
         objection = self._objection(record)
         if objection is not None:
-            self._topics.pop(record.topic_id, None)
             self._faults[objection] += 1
-        else:
-            topic, kind = self._topics[record.topic_id] = self._introduce(record)
-            updates.append(kind.update(topic, self._fit(record.values, kind), True))
-        return record.end
+            return end
+        topic = self._introduce(key, record)
+        vector = VECTORS[len(record.values)].pack(*record.values)
+        tick = topic.take(self._fitted(vector, topic), 0, received_ns)
+        if tick is not None:
+            tick.flags |= TICK_SNAPSHOT
+            ticks.append(tick)
+        return end
 
-    def _objection(self, record: _Snapshot) -> str | None:
+    def _objection(self, record: SnapshotRecord) -> str | None:
         """Why a snapshot cannot be used, None when it can."""
-        if record.kind not in KINDS:
+        if record.name.partition("|")[0] not in KINDS:
             return Fault.UNKNOWN_KIND
         if record.name not in self._wanted:
             return Fault.NOT_SUBSCRIBED
@@ -340,43 +152,55 @@ class Records:
             return Fault.BAD_SCALE
         return None
 
-    def _introduce(self, record: _Snapshot) -> tuple[Topic, Kind]:
-        kind = KINDS[record.kind]
+    def _introduce(self, key: bytes, record: SnapshotRecord) -> Topic:
+        """Know the topic of a snapshot by its id from now on."""
+        instrument = self._wanted[record.name]
         scale = 10**record.precision * record.multiplier
-        segment, _, token = record.name.rpartition("|")
-        said = (record.symbol, record.venue, record.venue_token)
-        exchange = EXCHANGES.get(segment, "")
-        return Topic(record.name, exchange, token, *said, scale, kind.fields), kind
+        kind = KINDS[record.name.partition("|")[0]]
+        topic = kind(record.name, instrument, scale, self.counts, self._faults)
+        self._topics[key] = topic
+        self._updates[bytes([UPDATE]) + key + bytes([len(topic.fields)])] = topic
+        self.seen.add(record.name)
+        self.counts[SNAPSHOTS] += 1
+        close = named_values(topic.fields, scale, record.values).get("previous_close") or None
+        reference = Reference(instrument.key, "", prev_day_close=close, name=instrument.symbol)
+        self._references.append(reference)
+        return topic
 
-    def _fit(self, values: tuple[int, ...], kind: Kind) -> tuple[int, ...]:
-        """The known fields of a vector; those that it does not reach are absent."""
-        known = len(kind.fields)
-        if len(values) != known:
+    def _drop(self, key: bytes) -> None:
+        """A snapshot gives an id a new meaning, or none."""
+        old = self._topics.pop(key, None)
+        if old is not None:
+            del self._updates[bytes([UPDATE]) + key + bytes([len(old.fields)])]
+
+    def _fitted(self, vector: bytes, topic: Topic) -> bytes:
+        """A vector as an update record of the documented length; what it lacks is absent."""
+        known, held = len(topic.fields), len(vector) // 4
+        if held != known:
             self._faults[Fault.FIELD_COUNT] += 1
-            values = (values + (ABSENT,) * known)[:known]
-        return values
+        vector = vector[: 4 * known] + ABSENT_BYTES * (known - held)
+        return bytes(RECORD_HEAD.size) + vector
 
-    def _update(self, frame: bytes, at: int, updates: list[Update]) -> int:
-        _, topic_id, count = RECORD_HEAD.unpack_from(frame, at)
-        vector: struct.Struct = VECTORS[count]
-        at += RECORD_HEAD.size
-        values = vector.unpack_from(frame, at)
-        held = self._topics.get(topic_id)
-        if held is None:
+    def _odd_update(self, frame: bytes, at: int, received_ns: int, ticks: list[Tick]) -> int:
+        """An update of an unknown topic, or of another length than its topic's."""
+        first = at + RECORD_HEAD.size
+        end = first + VECTORS[frame[at + 3]].size
+        if end > len(frame):
+            raise IndexError(f"a vector ends at {end}, the frame at {len(frame)}")
+        topic = self._topics.get(frame[at + 1 : at + 3])
+        if topic is None:
             self._faults[Fault.UNKNOWN_TOPIC] += 1
-        else:
-            topic, kind = held
-            updates.append(kind.update(topic, self._fit(values, kind), False))
-        return at + vector.size
+            return end
+        tick = topic.take(self._fitted(frame[first:end], topic), 0, received_ns)
+        if tick is not None:
+            ticks.append(tick)
+        return end
 
-    def _lite(self, frame: bytes, at: int, updates: list[Update]) -> int:
-        _, topic_id, price = LITE_RECORD.unpack_from(frame, at)
-        held = self._topics.get(topic_id)
-        if held is None:
+    def _lite(self, frame: bytes, at: int, received_ns: int, ticks: list[Tick]) -> int:
+        _, _, price = LITE_RECORD.unpack_from(frame, at)
+        topic = self._topics.get(frame[at + 1 : at + 3])
+        if topic is None:
             self._faults[Fault.UNKNOWN_TOPIC] += 1
-        else:
-            topic = held[0]
-            if price != ABSENT:
-                topic.last_price = price / topic.scale
-            updates.append(Update(topic, topic.last_price, 0, None, None, None, False, ()))
+        elif (tick := topic.lite(price, received_ns)) is not None:
+            ticks.append(tick)
         return at + LITE_RECORD.size
