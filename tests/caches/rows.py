@@ -33,23 +33,23 @@ def candle(start_ms: int, close: float) -> Candle:
 
 
 def candle_rows(
-    symbol: str, date: str, candles: Iterable[Candle], interval: str = "1m"
+    symbol: str, date: str, candles: Iterable[Candle], interval: str = "1m", exchange: str = "US"
 ) -> dict[str, dict[str, bytes]]:
     """Packed candles by hash and field."""
     rows: dict[str, dict[str, bytes]] = {}
     for one in candles:
-        name = candle_hash("US", symbol, interval, date, one.start_ms)
+        name = candle_hash(exchange, symbol, interval, date, one.start_ms)
         rows.setdefault(name, {})[candle_field(date, one.start_ms)] = encode_candle(one)
     return rows
 
 
-def day_of(symbol: str, date: str, start_ms: int, base: float) -> Changes:
+def day_of(symbol: str, date: str, start_ms: int, base: float, exchange: str = "US") -> Changes:
     """A symbol's quote record, two candles and its scores on one date."""
     candles = [candle(start_ms + minute * MINUTE_MS, base + minute) for minute in range(2)]
     return Changes(
         rows={
             quote_hash(date): {symbol: encode_row(quote(symbol, base + 1, start_ms + 90_000))},
-            **candle_rows(symbol, date, candles),
+            **candle_rows(symbol, date, candles, exchange=exchange),
         },
         boards={
             board_set("top_volume", date): BoardChange({symbol: base * 1000}),
@@ -72,3 +72,21 @@ async def write_market(cache: WidgetCache, symbols: Sequence[str], shards: int) 
             days.append(day_of(symbol, TUESDAY, TUESDAY_MS, 60.0 + number))
         for changes in days:
             places[shard] = await cache.flush(shard, places[shard], {"mdl-1": b"1"}, changes)
+
+
+RELIANCE, FUTURE = "NSE_EQ:2885", "NSE_FO:8765"
+WEDNESDAY = "2013-10-09"
+WEDNESDAY_MS = 1_381_290_300_000  # 09:15 in India
+
+
+async def write_indian_market(cache: WidgetCache, shards: int = 1) -> None:
+    """A day of two Indian instruments, after the days of the US market; one has a name."""
+    for number, symbol in enumerate((RELIANCE, FUTURE)):
+        shard = f"ticks.{shard_of(symbol, shards)}"
+        place = (await cache.claim(shard)).place
+        changes = day_of(symbol, WEDNESDAY, WEDNESDAY_MS, 900.0 + number, exchange="IN")
+        if symbol == RELIANCE:
+            row = quote(symbol, 901.0, WEDNESDAY_MS + 90_000)
+            row.name = "RELIANCE"
+            changes.rows[quote_hash(WEDNESDAY)][symbol] = encode_row(row)
+        await cache.flush(shard, place, {"brokers": b"1"}, changes)

@@ -9,8 +9,21 @@ from msgspec.structs import asdict
 from tapewire.caches.memory import MemoryWidgetCache
 from tapewire.caches.reader import WidgetReader
 from tapewire.model.candle_names import CandleHash
+from tapewire.model.markets import INDIA
 from tapewire.model.rows import CandleView
-from tests.caches.rows import MINUTE_MS, MONDAY, MONDAY_MS, TUESDAY, TUESDAY_MS, write_market
+from tests.caches.rows import (
+    FUTURE,
+    MINUTE_MS,
+    MONDAY,
+    MONDAY_MS,
+    RELIANCE,
+    TUESDAY,
+    TUESDAY_MS,
+    WEDNESDAY,
+    WEDNESDAY_MS,
+    write_indian_market,
+    write_market,
+)
 
 SYMBOLS = ["AIG", "BAC", "BCpC", "IBM", "O:SPY261218C00600000", "SPY", "ZZZ"]
 
@@ -117,3 +130,49 @@ def test_symbols_with_colons_are_read_whole() -> None:
     parsed = CandleHash.parse("candles:US:O:SPY261218C00600000:1m:2026-11-20")
     assert parsed.symbol == "O:SPY261218C00600000"
     assert parsed.feed == "candles:1m:O:SPY261218C00600000"
+
+
+class TestTwoMarkets:
+    """A US and an Indian market in one cache, India one day ahead."""
+
+    @pytest.fixture(params=[1, 3])
+    async def both(self, request: pytest.FixtureRequest) -> WidgetReader:
+        cache = MemoryWidgetCache()
+        await write_market(cache, SYMBOLS, request.param)
+        await write_indian_market(cache, request.param)
+        return WidgetReader(cache)
+
+    async def test_a_board_is_of_its_markets_newest_day(self, both: WidgetReader) -> None:
+        us = await both.board("top_volume", 2)
+        india = await both.board("top_volume", 5, market=INDIA)
+        assert [line.symbol for line in us] == ["SPY", "O:SPY261218C00600000"]
+        assert [(line.rank, line.symbol) for line in india] == [(1, FUTURE), (2, RELIANCE)]
+        assert [line.quote and line.quote.name for line in india] == [None, "RELIANCE"]
+
+    async def test_indian_candles_have_their_own_dates_and_minutes(
+        self, both: WidgetReader
+    ) -> None:
+        first, second = await both.candles("IN", FUTURE, "1m", WEDNESDAY)
+        assert (first.start_ms, first.close) == (WEDNESDAY_MS, 901.0)
+        assert await both.candle_range(FUTURE, "1m", exchange="IN") == [first, second]
+        within = (WEDNESDAY_MS, WEDNESDAY_MS + 1)
+        assert await both.candle_range(FUTURE, "1m", *within, exchange="IN") == [first]
+        assert await both.candle_dates(FUTURE, exchange="IN") == [WEDNESDAY]
+        assert await both.candle_symbols(exchange="IN") == [RELIANCE, FUTURE]
+        assert await both.latest(FUTURE, exchange="IN") == second
+
+    async def test_an_instrument_is_found_by_its_name(self, both: WidgetReader) -> None:
+        assert await both.symbol_named("RELIANCE", "NSE_EQ") == RELIANCE
+        assert await both.symbol_named("RELIANCE", "BSE_EQ") is None
+        assert await both.symbol_named("AIG", "NSE_EQ") is None
+
+    async def test_a_dump_has_both_markets_in_order(self, both: WidgetReader) -> None:
+        rows = await dumped(both)
+        feeds = [row["feed"] for row in rows]
+        assert feeds == sorted(feeds)
+        assert {"scanners:in:top_volume", "scanners:top_volume", f"quote:{RELIANCE}"} < set(feeds)
+        minutes = [row["minute_int"] for row in rows if row["feed"] == f"candles:1m:{FUTURE}"]
+        assert minutes == [91_500, 91_600]
+        assert {row["feed"] for row in await dumped(both, "candles:1m:NSE_*")} == {
+            f"candles:1m:{FUTURE}", f"candles:1m:{RELIANCE}"
+        }  # fmt: skip

@@ -17,6 +17,7 @@ from tapewire.model.candle_names import (
     is_candles,
     is_seconds,
 )
+from tapewire.model.markets import MARKETS, US
 from tapewire.model.rows import Candle
 
 MOST_DATES = 14
@@ -27,9 +28,10 @@ Places = dict[CandleHash, list[tuple[str, str]]]
 
 
 @cache
-def calendar() -> SessionCalendar:
-    """The calendar that trading dates follow: that of the US exchanges."""
-    return SessionCalendar.load("XNYS")
+def calendar_of(exchange: str) -> SessionCalendar:
+    """The calendar that the trading dates of candles of an exchange (``US``, ``IN``) follow."""
+    market = next((one for one in MARKETS if one.exchange == exchange), US)
+    return SessionCalendar.load(market.calendar)
 
 
 class CandleReader:
@@ -56,7 +58,7 @@ class CandleReader:
 
         They start at ``from_ms`` or later and before ``to_ms``.
         """
-        day = calendar().day(date)
+        day = calendar_of(exchange).day(date)
         first = day.turn_ms if from_ms is None else max(from_ms, day.turn_ms)
         last = day.next_turn_ms if to_ms is None else min(to_ms, day.next_turn_ms)
         if interval == "1s":
@@ -112,7 +114,7 @@ class CandleReader:
         """Trading dates with candles of a symbol, oldest first."""
         if interval == "1s":
             starts = [one.start_ms for one in await self._seconds_of(exchange, symbol)]
-            return sorted({calendar().trading_date(start) for start in starts})
+            return sorted(set(map(calendar_of(exchange).trading_date, starts)))
         places = await self.candle_places()
         wanted = CandleHash.of(exchange, symbol, interval)
         return sorted(one.date for one in places if one._replace(date="") == wanted)
@@ -139,7 +141,8 @@ class CandleReader:
         self, exchange: str, symbol: str, interval: str, from_ms: int | None, to_ms: int | None
     ) -> list[str]:
         if from_ms is not None and to_ms is not None:
-            dates = list(dates_between(from_ms, to_ms, MOST_DATES + 1))
+            calendar = calendar_of(exchange)
+            dates = list(dates_between(calendar, from_ms, to_ms, MOST_DATES + 1))
             if len(dates) <= MOST_DATES:
                 return dates
         return await self.candle_dates(symbol, exchange=exchange, interval=interval)
@@ -188,11 +191,11 @@ def by_symbol(slots: Sequence[tuple[int, Mapping[str, bytes]]]) -> dict[str, dic
     return found
 
 
-def dates_between(from_ms: int, to_ms: int, most: int) -> Iterator[str]:
+def dates_between(calendar: SessionCalendar, from_ms: int, to_ms: int, most: int) -> Iterator[str]:
     """Trading dates from one time to another (not included), at most so many."""
-    at = max(from_ms, calendar().first_ms)
-    last = min(to_ms, calendar().end_ms)
+    at = max(from_ms, calendar.first_ms)
+    last = min(to_ms, calendar.end_ms)
     while at < last and most > 0:
-        day = calendar().day_at(at)
+        day = calendar.day_at(at)
         yield day.date
         at, most = day.next_turn_ms, most - 1

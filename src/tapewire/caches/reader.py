@@ -7,6 +7,7 @@ number of shards reads the same.
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import product
 from typing import Any, Final
 
 from msgspec import Struct
@@ -24,16 +25,20 @@ from tapewire.model.feeds import (
     BOARDS,
     Kind,
     all_feeds,
+    board_feed,
     board_set,
     quote_hash,
 )
+from tapewire.model.markets import INDIA, MARKETS, US, Market, market_of_shard
 from tapewire.model.rows import CandleView, QuoteRecord, decode_quote
 
 HASHES_AT_ONCE: Final = 200
 """Candle hashes per round trip while dumping: bounds memory (a day's minutes are 60 KB)."""
 
-EXCHANGE: Final = "US"
 _SECONDS_FEEDS: Final = "candles:1s:"
+
+BY_FEED: Final = (INDIA, US)
+"""The markets in the order of their boards' feeds."""
 
 Row = dict[str, Any]
 
@@ -71,9 +76,22 @@ class WidgetReader(CandleReader):
         found = await self._quotes(None)
         return [found[symbol] for symbol in sorted(found)]
 
-    async def _quotes(self, symbols: Sequence[str] | None) -> dict[str, QuoteRecord]:
+    async def symbol_named(self, name: str, exchange: str) -> str | None:
+        """The symbol (``NSE_EQ:2885``) of an exchange's instrument called ``RELIANCE``.
+
+        As far as quote records know it: the newest one counts.
+        """
+        found = await self._quotes(None, INDIA)
+        of_exchange = (one for symbol, one in found.items() if symbol.startswith(f"{exchange}:"))
+        called = [one for one in of_exchange if one.name == name]
+        newest = max(called, key=lambda one: one.end_timestamp, default=None)
+        return newest.symbol if newest is not None else None
+
+    async def _quotes(
+        self, symbols: Sequence[str] | None, market: Market | None = None
+    ) -> dict[str, QuoteRecord]:
         newest: dict[str, QuoteRecord] = {}
-        for shard, names in (await self._names("quote")).items():
+        for shard, names in (await self._names("quote", market)).items():
             wanted = dict.fromkeys(names, symbols)
             for name, rows in (await self._cache.fetch(shard, wanted)).items():
                 for field, packed in rows.items():
@@ -83,21 +101,25 @@ class WidgetReader(CandleReader):
                         newest[quote.symbol] = quote
         return newest
 
-    async def board(self, name: str, limit: int, date: str | None = None) -> list[Ranked]:
-        """The first ``limit`` lines of a board (``top_volume``) with their quote records.
+    async def board(
+        self, name: str, limit: int, date: str | None = None, market: Market = US
+    ) -> list[Ranked]:
+        """The first ``limit`` lines of a market's board (``top_volume``) with their quote records.
 
-        Of the newest trading day, or of ``date`` (``2026-11-20``). Raises ValueError for a
+        Of its newest trading day, or of ``date`` (``2026-11-20``). Raises ValueError for a
         name that is no board.
         """
         if name not in BOARDS:
             raise ValueError(f"{name!r} is not a board; expected one of {', '.join(BOARDS)}")
-        day, lines = await self._lines(name, limit, date)
+        day, lines = await self._lines(name, limit, date, market)
         quotes = await self._quotes_on(day, [line.symbol for line in lines])
         return [Ranked(*line, quote=quotes.get(line.symbol)) for line in lines]
 
-    async def _lines(self, board: str, limit: int, date: str | None) -> tuple[str, list[Line]]:
+    async def _lines(
+        self, board: str, limit: int, date: str | None, market: Market
+    ) -> tuple[str, list[Line]]:
         shards: list[tuple[str, Mapping[str, float]]] = []
-        for shard, names in (await self._names(board)).items():
+        for shard, names in (await self._names(board, market)).items():
             wanted = [name for name in names if date is None or name == board_set(board, date)]
             found = (await self._cache.snapshot(shard, {}, wanted)).boards
             shards += [(name.rpartition(":")[2], scores) for name, scores in found.items()]
@@ -132,9 +154,9 @@ class WidgetReader(CandleReader):
         for quote in await self.quotes():
             if selection.has(feed := f"quote:{quote.symbol}"):
                 yield {"feed": feed, **asdict(quote)}
-        for board in BOARDS:
-            if selection.has(feed := f"scanners:{board}"):
-                for line in (await self._lines(board, BOARD_SIZE, None))[1]:
+        for market, board in product(BY_FEED, BOARDS):
+            if selection.has(feed := board_feed(board, market)):
+                for line in (await self._lines(board, BOARD_SIZE, None, market))[1]:
                     yield {"feed": feed, **line._asdict()}
         async for row in TradeReader(self._cache).dump(selection.has):
             yield row
@@ -161,11 +183,14 @@ class WidgetReader(CandleReader):
         async for row in self._rows_at(before, places):
             yield row
         if selection.may_have(_SECONDS_FEEDS):
-            found = await self._seconds(EXCHANGE, None)
-            for symbol in sorted(found):
-                name = CandleHash.of(EXCHANGE, symbol, "1s")
+            seconds = {
+                CandleHash.of(market.exchange, symbol, "1s"): rows
+                for market in MARKETS
+                for symbol, rows in (await self._seconds(market.exchange, None)).items()
+            }
+            for name in sorted(seconds):
                 if selection.has(name.feed):
-                    for row in candle_rows(name, [found[symbol]]):
+                    for row in candle_rows(name, [seconds[name]]):
                         yield row
         async for row in self._rows_at(wanted[len(before) :], places):
             yield row
@@ -189,12 +214,13 @@ class WidgetReader(CandleReader):
             found.update(((shard, name), packed) for name, packed in rows.items())
         return found
 
-    async def _names(self, family: str) -> dict[str, list[str]]:
-        """Shard -> names of one family (``quote``), sorted."""
+    async def _names(self, family: str, market: Market | None = None) -> dict[str, list[str]]:
+        """Shard -> names of one family (``quote``), sorted; of one market's shards, or of all."""
         found = {}
         for shard in await self.shards():
-            names = await self._cache.names(shard)
-            found[shard] = [name for name in names if name.startswith(family + ":")]
+            if market in (None, market_of_shard(shard)):
+                names = await self._cache.names(shard)
+                found[shard] = [name for name in names if name.startswith(family + ":")]
         return found
 
 

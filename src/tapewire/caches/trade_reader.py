@@ -1,6 +1,7 @@
 """Reading top trades, largest prints and time and sales, over any number of shards."""
 
 from collections.abc import AsyncIterator, Callable
+from itertools import product
 from typing import Any, Final
 
 from msgspec import msgpack
@@ -17,7 +18,9 @@ from tapewire.model.feeds import (
     WINDOWS_S,
     max_items,
     tape_feed,
+    top_trades_feed,
 )
+from tapewire.model.markets import MARKETS, US, Market, market_of_shard
 from tapewire.model.rows import (
     LargestPrint,
     Sale,
@@ -42,8 +45,10 @@ class TradeReader:
     def __init__(self, cache: WidgetCache) -> None:
         self._cache = cache
 
-    async def top_trades(self, window: str, metric: str, limit: int = TOP_TRADES) -> list[TopTrade]:
-        """The first lines of a ranking, as of each shard's newest cut.
+    async def top_trades(
+        self, window: str, metric: str, limit: int = TOP_TRADES, market: Market = US
+    ) -> list[TopTrade]:
+        """The first lines of a market's ranking, as of each shard's newest cut.
 
         Raises ValueError for a window or metric that there is not.
         """
@@ -54,7 +59,8 @@ class TradeReader:
             )
         rankings = []
         field = f"{window}:{metric}"
-        for shard, (date, fields) in (await self._newest(_FAMILY, (AS_OF, field))).items():
+        newest = await self._newest(_FAMILY, (AS_OF, field), market)
+        for shard, (date, fields) in newest.items():
             packed, name = fields.get(field), _FAMILY + date
             if packed is not None:
                 as_of_ms = decoded(_decode_ms, fields[AS_OF], shard, name, AS_OF)
@@ -64,7 +70,7 @@ class TradeReader:
 
     async def largest_prints(self, limit: int = LARGEST_PRINTS) -> list[LargestPrint]:
         """The largest single trades of the newest trading date."""
-        found = (await self._newest(_PRINTS, ("prints",))).items()
+        found = (await self._newest(_PRINTS, ("prints",), US)).items()
         shards = [
             (date, decoded(decode_prints, fields["prints"], shard, _PRINTS + date, "prints"))
             for shard, (date, fields) in found
@@ -94,11 +100,13 @@ class TradeReader:
         return await self._cache.names(shard)
 
     async def _newest(
-        self, family: str, fields: tuple[str, ...]
+        self, family: str, fields: tuple[str, ...], market: Market
     ) -> dict[str, tuple[str, dict[str, bytes]]]:
-        """Shard -> its newest date of a family and these fields."""
+        """A market's shard -> its newest date of a family and these fields."""
         found = {}
         for shard in await self._cache.shards():
+            if market_of_shard(shard) != market:
+                continue
             names = [name for name in await self._names(shard) if name.startswith(family)]
             if names:
                 name = max(names)
@@ -108,11 +116,10 @@ class TradeReader:
 
     async def dump(self, has: Callable[[str], bool]) -> AsyncIterator[dict[str, Any]]:
         """Rows of the feeds that are wanted: rankings by window and metric, then prints."""
-        for window in WINDOWS_S:
-            for metric in METRICS:
-                if has(feed := f"{_FAMILY}{window}:{metric}"):
-                    for row in await self.top_trades(window, metric):
-                        yield {"feed": feed, **asdict(row)}
+        for market, window, metric in product(MARKETS, WINDOWS_S, METRICS):
+            if has(feed := top_trades_feed(window, metric, market)):
+                for row in await self.top_trades(window, metric, market=market):
+                    yield {"feed": feed, **asdict(row)}
         if has(feed := _PRINTS.rstrip(":")):
             for largest in await self.largest_prints():
                 yield {"feed": feed, **asdict(largest)}
