@@ -44,6 +44,7 @@ class HttpAnswer(Struct, frozen=True):
     status: int = 200
     body: bytes = b"{}"
     content_type: str = "application/json"
+    headers: Mapping[str, str] = {}
 
 
 Messages = list[bytes | str]
@@ -73,6 +74,9 @@ class Voice(Protocol):
 
     def disconnect(self, reason: int) -> Messages:
         """What the broker says before it ends a connection with a code of its own."""
+
+    def closed(self) -> None:
+        """The socket is gone: this connection no longer counts. Called once."""
 
 
 class BrokerSide(Protocol):
