@@ -1,87 +1,45 @@
-"""Upstox's WebSocket protocol without I/O: requests, one connection's state, what its end means.
+"""Upstox's WebSocket protocol without I/O: one connection's state, and what its end means.
 
-``UpstoxConnection`` knows what one socket is subscribed to and gives the bytes to send and the
-meaning of what came. Nothing acknowledges a subscription: its proof is the first update. Every
-answer on the socket's end is a row of ``DISCONNECTS``. Source: ``brokers.md`` 1.
+``UpstoxConnection`` knows what one socket has subscribed to, gives the messages to send, and
+makes ticks of what came. Nothing acknowledges a subscription: its proof is the first update.
+Every end is a row of ``DISCONNECTS``. Source: ``brokers.md`` 1.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import islice
+from math import inf, isfinite
 from typing import Any, Final
 
-import msgspec
-from msgspec import Struct
-
+from tapewire.market.instruments import Instrument
+from tapewire.market.ticks import NO_PRICE
 from tapewire.model.events import TICK_INDEX, TICK_SNAPSHOT, Tick
+from tapewire.model.rows import Reference
+from tapewire.providers.broker import Ending
 from tapewire.providers.disconnects import BackOff, Fatal, Policy, RefreshToken
-from tapewire.providers.upstox.messages import Feed, Instrument, Mode, Refusal, Update
-from tapewire.providers.upstox.wire import FeedDecoder
-
-__all__ = [
-    "DISCONNECTS",
-    "LIMITS",
-    "PING_EVERY_S",
-    "SILENT_AFTER_S",
-    "End",
-    "Feed",
-    "FeedDecoder",
-    "Instrument",
-    "Limit",
-    "LimitError",
-    "Mode",
-    "Plan",
-    "Refusal",
-    "Update",
-    "UpstoxConnection",
-    "end_of_upgrade",
-    "feed_url",
-    "request",
-    "tick",
-]
+from tapewire.providers.upstox.limits import LIMITS, Limits, Plan, check
+from tapewire.providers.upstox.messages import (
+    MARKET_STATUS,
+    MAX_ERROR_CHARACTERS,
+    Fault,
+    FrameKind,
+    Method,
+    Mode,
+    Refusal,
+    read_refusal,
+    request,
+)
+from tapewire.providers.upstox.schema import DecodeError, Entry, Frame, Sections
 
 BROKER: Final = "upstox"
 
-PING_EVERY_S: Final = 10.0
-"""The server pings an idle socket and there is no other heartbeat; ours go out this often."""
-
 SILENT_AFTER_S: Final = 40.0
-"""No frame, ping or pong for this long: the socket is dead. Pongs count as life, since a
-closed market sends nothing else all night."""
+"""No frame, ping or pong for this long: the socket is dead. There is no heartbeat but pings, and
+they count as life, since a closed market sends nothing else all night."""
 
 MAX_KEYS: Final = 500
 """Instrument keys in one request: about 10 KB."""
-
-MAX_ERROR_CHARACTERS: Final = 200
-"""How much of the provider's text is kept."""
-
-
-class Plan(StrEnum):
-    """The account's plan, which sets the limits."""
-
-    STANDARD = "standard"
-    PLUS = "plus"
-
-
-class Limit(Struct, frozen=True):
-    """Instruments in a mode when it is the only one in use, and when it is not."""
-
-    alone: int
-    combined: int
-
-
-# Per user, from several independent users (there is no official page): defaults, not law.
-_STANDARD: Final[Mapping[Mode, Limit]] = {
-    Mode.LTPC: Limit(5000, 2000),
-    Mode.OPTION_GREEKS: Limit(3000, 2000),
-    Mode.FULL: Limit(2000, 1500),
-}
-LIMITS: Final[Mapping[Plan, Mapping[Mode, Limit]]] = {
-    Plan.STANDARD: _STANDARD,
-    Plan.PLUS: {**_STANDARD, Mode.FULL_D30: Limit(50, 1500)},
-}
-MAX_CONNECTIONS: Final[Mapping[Plan, int]] = {Plan.STANDARD: 2, Plan.PLUS: 5}
 
 
 class End(StrEnum):
@@ -92,8 +50,8 @@ class End(StrEnum):
     LINK_REFUSED = "link_refused"
     RATE_LIMITED = "rate_limited"
     UNTRUSTED = "untrusted"
+    UNREADABLE = "unreadable"
     SILENT = "silent"
-    DROPPED = "dropped"
     UNREACHABLE = "unreachable"
 
 
@@ -106,12 +64,12 @@ DISCONNECTS: Final[Mapping[End, Policy]] = {
     End.LINK_REFUSED: BackOff(),
     End.RATE_LIMITED: BackOff(60.0),
     End.UNTRUSTED: Fatal("the server's certificate is not trusted: check the address and clock"),
+    End.UNREADABLE: BackOff(60.0, "the authorize call does not answer as documented"),
     End.SILENT: BackOff(),
-    End.DROPPED: BackOff(),
     End.UNREACHABLE: BackOff(),
 }
 
-_UPGRADE_REFUSALS: Final = {
+_REFUSALS: Final = {
     401: End.TOKEN_REFUSED,
     403: End.CONNECTION_REFUSED,
     404: End.LINK_REFUSED,
@@ -120,67 +78,267 @@ _UPGRADE_REFUSALS: Final = {
 }
 
 
-def end_of_upgrade(http_status: int) -> End:
-    """Why authorization or the upgrade was refused, from the HTTP status."""
-    return _UPGRADE_REFUSALS.get(http_status, End.UNREACHABLE)
+def ending(end: End, detail: str = "") -> Ending:
+    """Name an end and what follows it; ``detail`` is for people and holds no secret."""
+    return Ending(str(end), DISCONNECTS[end], detail)
 
 
-class LimitError(ValueError):
-    """More instruments than the plan allows; nothing was subscribed."""
+def refused(http_status: int, detail: str = "") -> Ending:
+    """Say what a refusal of the authorize call or of the socket's upgrade means."""
+    end = _REFUSALS.get(http_status, End.UNREACHABLE)
+    return ending(end, detail or f"the server answered {http_status}")
 
 
-class _Address(Struct):
-    authorized_redirect_uri: str
+class _Known:
+    """One subscribed instrument: what its ticks carry, and what has been learned of it."""
+
+    __slots__ = ("close", "exchange", "key", "mode", "proved", "symbol", "token", "wire_key")
+
+    def __init__(self, instrument: Instrument, mode: Mode) -> None:
+        self.exchange = instrument.exchange
+        self.token = instrument.token
+        self.symbol = instrument.symbol
+        self.key = instrument.key
+        self.wire_key = instrument.broker_key
+        self.mode = mode
+        self.proved = False
+        self.close = -1.0
 
 
-class _Authorized(Struct):
-    data: _Address
+class UpstoxConnection:
+    """One socket, from its opening to its end; a `BrokerConnection`.
 
-
-def feed_url(answer: bytes) -> str:
-    """Read the single-use address out of the authorize call's answer.
-
-    Raises ValueError when there is none, or it is not a WebSocket's; the error does not show
-    the address, which is a credential.
+    ``mode`` is what ``subscribe`` asks for where it is not told otherwise; ``new_guid`` names
+    requests. ``limits`` and ``max_keys`` (in one request) bound what is asked. Instruments are
+    known by their ``broker_key`` (``NSE_EQ|INE002A01018``).
     """
-    try:
-        url = msgspec.json.decode(answer, type=_Authorized).data.authorized_redirect_uri
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise ValueError("authorize: expected data.authorized_redirect_uri in JSON") from None
-    if not url.startswith(("wss://", "ws://")):
-        raise ValueError("authorize: expected an address that begins with wss:// or ws://")
-    return url
+
+    def __init__(
+        self,
+        new_guid: Callable[[], str],
+        *,
+        now_s: float,
+        mode: Mode = Mode.FULL,
+        limits: Limits = LIMITS[Plan.STANDARD],
+        max_keys: int = MAX_KEYS,
+        silent_after_s: float = SILENT_AFTER_S,
+    ) -> None:
+        self._new_guid = new_guid
+        self._mode = mode
+        self._limits = limits
+        self._max_keys = max_keys
+        self._silent_after_s = silent_after_s
+        self._alive_s = now_s
+        self._known: dict[bytes, _Known] = {}
+        self._outbox: list[bytes | str] = []
+        self._learned: dict[str, Reference] = {}
+        self._markets: dict[str, str] = {}
+        self._server_ms = 0
+        self._refusal: Refusal | None = None
+        self._proved = 0
+        self.faults: Counter[str] = Counter()
+        self.ending: Ending | None = None
+        self.authenticated = False
+
+    @property
+    def proved(self) -> int:
+        """Subscribed instruments of which something has come."""
+        return self._proved
+
+    def opened(self, now_s: float) -> None:
+        """The socket is open; its single-use address was the credential."""
+        self._alive_s = now_s
+        self.authenticated = True
+
+    def subscribe(self, instruments: Sequence[Instrument], mode: Mode | None = None) -> None:
+        """Bring instruments into ``mode``; those already in it are left alone.
+
+        Raises LimitError beyond the plan's limit and ValueError for an instrument without an
+        Upstox key; then nothing is asked.
+        """
+        mode = mode or self._mode
+        wanted = {_wire_key(each).encode(): each for each in instruments}
+        before = {key: known.mode for key, known in self._known.items()}
+        check({**before, **dict.fromkeys(wanted, mode)}.values(), self._limits)
+        new = [each.broker_key for key, each in wanted.items() if key not in before]
+        moved = [each.broker_key for key, each in wanted.items() if before.get(key, mode) != mode]
+        for key, instrument in wanted.items():
+            if key in before:
+                self._known[key].mode = mode
+            else:
+                self._known[key] = _Known(instrument, mode)
+                self._learned[instrument.key] = _reference(instrument.key, instrument.symbol)
+        self._ask(Method.SUBSCRIBE, new, mode)
+        self._ask(Method.CHANGE_MODE, moved, mode)
+
+    def unsubscribe(self, instruments: Sequence[Instrument]) -> None:
+        """Give instruments back; unknown ones are ignored."""
+        gone = [self._known.pop(each.broker_key.encode(), None) for each in instruments]
+        known = [each for each in gone if each is not None]
+        self._proved -= sum(each.proved for each in known)
+        self._ask(Method.UNSUBSCRIBE, [each.wire_key for each in known])
+
+    def data_to_send(self) -> list[bytes | str]:
+        """Requests to send now, in order, each given once."""
+        waiting, self._outbox = self._outbox, []
+        return waiting
+
+    def receive(self, frame: bytes | str, received_ns: int, now_s: float) -> list[Tick]:
+        """Ticks of one frame, in order: binary is a feed, text a refusal. Raises nothing.
+
+        A malformed entry loses itself only; a frame that is malformed itself is lost whole.
+        """
+        self._alive_s = now_s
+        if isinstance(frame, str):
+            self._refused(read_refusal(frame))
+            return []
+        try:
+            said = Frame.FromString(frame)
+        except DecodeError:
+            return self._salvaged(frame, received_ns)
+        self._server_ms = said.time_ms or self._server_ms
+        if said.kind == FrameKind.MARKET_INFO:
+            self._markets.update(_statuses(said.info.segments))
+        return self._ticks(said.entries, said.kind, received_ns)
+
+    def heard(self, now_s: float) -> None:
+        """A ping or pong came: the socket lives."""
+        self._alive_s = now_s
+
+    def due(self, now_s: float) -> None:
+        """End after a silence. Nothing is sent: pings are the socket's own."""
+        silent_s = now_s - self._alive_s
+        if self.ending is None and silent_s >= self._silent_after_s:
+            self.ending = ending(End.SILENT, f"nothing came for {silent_s:.0f} s")
+
+    def close(self) -> None:
+        """Upstox knows no good-bye but the closing of the socket."""
+
+    def references(self) -> Sequence[Reference]:
+        """Names and previous closes that were learned since the last call (``date`` empty)."""
+        learned, self._learned = self._learned, {}
+        return list(learned.values())
+
+    def status(self) -> Mapping[str, object]:
+        """Mode, segments' market status, the server's clock, refusals and the last one's text."""
+        return {
+            "mode": str(self._mode),
+            "markets": dict(self._markets),
+            "server_ms": self._server_ms,
+            "refusals": self.faults[Fault.REFUSED],
+            "refusal": self._refusal.error[:MAX_ERROR_CHARACTERS] if self._refusal else None,
+        }
+
+    def _ask(self, method: Method, keys: Iterable[str], mode: Mode | None = None) -> None:
+        for batch in _batches(keys, self._max_keys):
+            self._outbox.append(request(self._new_guid(), method, batch, mode))
+
+    def _refused(self, refusal: Refusal) -> None:
+        self.faults[Fault.REFUSED] += 1
+        self._refusal = refusal
+
+    def _ticks(self, entries: Iterable[Any], kind: int, received_ns: int) -> list[Tick]:
+        """The hot loop: a market's instrument in ``full`` mode takes no call but its tick's."""
+        ticks: list[Tick] = []
+        find, put = self._known.get, ticks.append
+        flags = 0 if kind == FrameKind.LIVE_FEED else TICK_SNAPSHOT
+        for entry in entries:
+            known = find(entry.key)
+            if known is None:
+                self.faults[Fault.NOT_SUBSCRIBED] += 1
+                continue
+            market = entry.feed.full.market
+            last = market.last
+            price, interest, close = last.price, market.interest, last.close
+            if close != known.close:
+                self._learn(known, close)
+            if not (0.0 < price < inf and 0.0 <= interest < inf):
+                self._put_irregular(entry.feed, known, received_ns, flags, ticks)
+                continue
+            put(
+                Tick(
+                    BROKER,
+                    known.exchange,
+                    known.token,
+                    known.symbol,
+                    price,
+                    last.size,
+                    market.volume,
+                    int(interest),
+                    last.time_ms,
+                    received_ns,
+                    flags,
+                )
+            )
+        return ticks
+
+    def _put_irregular(
+        self, feed: Any, known: _Known, received_ns: int, flags: int, ticks: list[Tick]
+    ) -> None:
+        """Another mode than ``full``, an index, or an update that has no price."""
+        last, totals, index = _shape(feed)
+        volume = totals.volume if totals is not None else None
+        interest = totals.interest if totals is not None else None
+        self._learn(known, last.close)
+        if not isfinite(last.price) or not isfinite(interest or 0.0):
+            self.faults[Fault.BAD_VALUE] += 1
+        elif not last.price:
+            self.faults[NO_PRICE] += 1
+        else:
+            ticks.append(
+                Tick(
+                    BROKER,
+                    known.exchange,
+                    known.token,
+                    known.symbol,
+                    last.price,
+                    last.size,
+                    volume,
+                    None if interest is None else int(interest),
+                    last.time_ms,
+                    received_ns,
+                    flags | TICK_INDEX * index,
+                )
+            )
+
+    def _learn(self, known: _Known, close: float) -> None:
+        """Note that something came of an instrument, and a previous close that is new."""
+        if not known.proved:
+            known.proved = True
+            self._proved += 1
+        if close != known.close and 0.0 < close < inf:
+            known.close = close
+            self._learned[known.key] = _reference(known.key, known.symbol, close)
+
+    def _salvaged(self, frame: bytes, received_ns: int) -> list[Tick]:
+        """Read a frame entry by entry, because one of them, or all of it, is malformed."""
+        try:
+            sections = Sections.FromString(frame)
+        except DecodeError:
+            self.faults[Fault.MALFORMED_FRAME] += 1
+            return []
+        entries = []
+        for section in sections.entries:
+            try:
+                entries.append(Entry.FromString(section))
+            except DecodeError:
+                self.faults[Fault.MALFORMED_ENTRY] += 1
+        if len(entries) == len(sections.entries):
+            self.faults[Fault.MALFORMED_FRAME] += 1
+        return self._ticks(entries, sections.kind, received_ns)
 
 
-def request(guid: str, method: str, keys: Sequence[str], mode: Mode | None = None) -> bytes:
-    """JSON to be sent as a *binary* frame (text is ignored): ``sub``, ``change_mode``, ``unsub``.
-
-    ``mode`` is left out for ``unsub``.
-    """
-    data: dict[str, Any] = {} if mode is None else {"mode": mode}
-    data["instrumentKeys"] = keys
-    return msgspec.json.encode({"guid": guid, "method": method, "data": data})
+def _reference(key: str, name: str, close: float | None = None) -> Reference:
+    return Reference(key, "", prev_day_close=close, name=name)
 
 
-def tick(update: Update, received_ns: int) -> Tick:
-    """Make the tick of all brokers, to be admitted by ``market.ticks``.
-
-    Whether it is a trade is not said here: the change of ``day_volume`` decides.
-    """
-    instrument = update.instrument
-    return Tick(
-        BROKER,
-        instrument.exchange,
-        instrument.token,
-        instrument.symbol,
-        update.last_price,
-        update.last_size,
-        update.day_volume,
-        update.open_interest,
-        update.last_trade_ms,
-        received_ns,
-        TICK_SNAPSHOT * update.snapshot | TICK_INDEX * update.index,
-    )
+def _wire_key(instrument: Instrument) -> str:
+    if "|" not in instrument.broker_key:
+        raise ValueError(
+            f"{instrument.key}: broker_key {instrument.broker_key!r} is not Upstox's; expected "
+            "one like 'NSE_EQ|INE002A01018', as its instrument master has"
+        )
+    return instrument.broker_key
 
 
 def _batches(keys: Iterable[str], size: int) -> Iterator[list[str]]:
@@ -189,108 +347,21 @@ def _batches(keys: Iterable[str], size: int) -> Iterator[list[str]]:
         yield batch
 
 
-def _check(modes: Mapping[str, Mode], limits: Mapping[Mode, Limit]) -> None:
-    counts = Counter(modes.values())
-    for mode, count in counts.items():
-        limit = limits.get(mode)
-        if limit is None:
-            raise LimitError(f"mode {mode} is not in the plan; it has {', '.join(limits)}")
-        allowed = limit.alone if len(counts) == 1 else limit.combined
-        if count > allowed:
-            raise LimitError(f"{count} instruments in mode {mode}; the plan allows {allowed}")
+def _statuses(segments: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """Segments and the names of their statuses; ``UNKNOWN_9`` for a number without a name."""
+    for segment in segments:
+        number = segment.status
+        known = 0 <= number < len(MARKET_STATUS)
+        name = MARKET_STATUS[number] if known else f"UNKNOWN_{number}"
+        yield segment.name.decode("utf-8", "replace"), name
 
 
-class UpstoxConnection:
-    """One socket, from its opening to its end. A new socket needs a new one.
-
-    ``new_guid`` names requests; times are seconds of any steady clock. ``skipped`` counts
-    what frames had and updates have not, by reason; ``markets`` is each segment's last
-    status; ``refusals`` counts requests that were not taken, and ``refusal`` is the last.
-    """
-
-    def __init__(
-        self,
-        new_guid: Callable[[], str],
-        decoder: FeedDecoder,
-        *,
-        now_s: float,
-        limits: Mapping[Mode, Limit] = LIMITS[Plan.STANDARD],
-        max_keys: int = MAX_KEYS,
-    ) -> None:
-        self._new_guid = new_guid
-        self._decoder = decoder
-        self._limits = limits
-        self._max_keys = max_keys
-        self._alive_s = now_s
-        self._modes: dict[str, Mode] = {}
-        self._unproved: set[str] = set()
-        self.markets: dict[str, str] = {}
-        self.skipped: Counter[str] = Counter()
-        self.refusals = 0
-        self.refusal: Refusal | None = None
-
-    @property
-    def modes(self) -> Mapping[str, Mode]:
-        """What this socket has asked for: instrument key -> mode."""
-        return self._modes
-
-    @property
-    def unproved(self) -> set[str]:
-        """Keys asked for of which nothing has come yet."""
-        return self._unproved
-
-    def subscribe(self, keys: Iterable[str], mode: Mode) -> list[bytes]:
-        """Frames that bring ``keys`` into ``mode``; those already there are left alone.
-
-        Raises LimitError, and then nothing has changed.
-        """
-        wanted = dict.fromkeys(keys, mode)
-        _check({**self._modes, **wanted}, self._limits)
-        new = [key for key in wanted if key not in self._modes]
-        moved = [key for key in wanted if self._modes.get(key, mode) != mode]
-        self._modes.update(wanted)
-        self._unproved.update(new)
-        return [*self._requests("sub", new, mode), *self._requests("change_mode", moved, mode)]
-
-    def unsubscribe(self, keys: Iterable[str]) -> list[bytes]:
-        """Frames that end the subscription of ``keys``; others than subscribed are left out."""
-        gone = [key for key in dict.fromkeys(keys) if self._modes.pop(key, None) is not None]
-        self._unproved.difference_update(gone)
-        return list(self._requests("unsub", gone))
-
-    def receive(self, frame: bytes | str, now_s: float) -> Feed | Refusal:
-        """Take one frame: binary is a feed, text a refusal. Raises nothing."""
-        self._alive_s = now_s
-        if isinstance(frame, str):
-            return self._refused(frame)
-        feed = self._decoder.decode(frame)
-        if feed.skipped:
-            self.skipped.update(feed.skipped)
-        if feed.markets:
-            self.markets.update(feed.markets)
-        if self._unproved:
-            self._unproved.difference_update(update.instrument.key for update in feed.updates)
-        return feed
-
-    def heard(self, now_s: float) -> None:
-        """Note a ping or a pong: the socket lives, though it has no data."""
-        self._alive_s = now_s
-
-    def silent(self, now_s: float, after_s: float = SILENT_AFTER_S) -> bool:
-        """Whether nothing has come for ``after_s``: end it as ``End.SILENT``."""
-        return now_s - self._alive_s >= after_s
-
-    def _requests(
-        self, method: str, keys: Sequence[str], mode: Mode | None = None
-    ) -> Iterator[bytes]:
-        for batch in _batches(keys, self._max_keys):
-            yield request(self._new_guid(), method, batch, mode)
-
-    def _refused(self, text: str) -> Refusal:
-        try:
-            refusal = msgspec.json.decode(text, type=Refusal)
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-            refusal = Refusal("unreadable", error=text[:MAX_ERROR_CHARACTERS])
-        self.refusals += 1
-        self.refusal = refusal
-        return refusal
+def _shape(feed: Any) -> tuple[Any, Any, bool]:
+    """Where the last trade is, what has volume and open interest (or None), and if an index."""
+    if feed.HasField("greeks"):
+        return feed.greeks.last, feed.greeks, False
+    if not feed.HasField("full"):
+        return feed.last, None, False
+    if feed.full.HasField("index"):
+        return feed.full.index.last, None, True
+    return feed.full.market.last, feed.full.market, False
