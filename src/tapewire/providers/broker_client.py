@@ -22,6 +22,7 @@ from tapewire.model.events import TICK_SNAPSHOT, Tick
 from tapewire.model.rows import Reference
 from tapewire.providers.broker import Broker, BrokerConnection, BrokerError, Ending
 from tapewire.providers.broker_socket import (
+    AGAIN,
     BrokerSocket,
     ClientBounds,
     dropped,
@@ -294,7 +295,7 @@ class BrokerClient:
         except BrokerError as refused:
             return refused.ending
         except TimeoutError:
-            return Ending("unauthorized", BackOff(), "the broker's REST gave no answer in time")
+            return Ending("unauthorized", AGAIN, "the broker's REST gave no answer in time")
         self.state = ClientState.CONNECTING
         try:
             socket = await open_socket(address, self._bounds)
@@ -399,7 +400,7 @@ class BrokerClient:
                 for message in messages:
                     await socket.send(message)
         except TimeoutError:
-            self._verdict = Ending("stuck", BackOff(), "the server does not read what we send")
+            self._verdict = Ending("stuck", AGAIN, "the server does not read what we send")
             socket.transport.abort()
         except ConnectionClosed:
             return  # its reader says so
@@ -426,9 +427,9 @@ class BrokerClient:
         """Why a connection that has no complaint of its own should end all the same."""
         bounds = self._bounds
         if not connection.authenticated and now - self._opened_at > bounds.auth_timeout_s:
-            return Ending("auth_timeout", BackOff(), "no answer to the credentials")
+            return Ending("auth_timeout", AGAIN, "no answer to the credentials")
         if self.paused or not self._instruments or not self._live():
             self._quiet_since = now
         if now - self._quiet_since > bounds.mute_s:
-            return Ending("mute", BackOff(), f"no data for {bounds.mute_s:g} s, only life")
+            return Ending("mute", AGAIN, f"no data for {bounds.mute_s:g} s, only life")
         return None

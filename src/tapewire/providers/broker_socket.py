@@ -22,6 +22,9 @@ _socket_log: Final = logging.getLogger(__name__)
 # At DEBUG the library writes requests and frames to its log, credentials included.
 _socket_log.setLevel(logging.INFO)
 
+AGAIN: Final = BackOff(0.0)
+"""After an ending that no broker's table names: only the growing, jittered wait."""
+
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _LIFE: Final = frozenset({Opcode.PING, Opcode.PONG})
 
@@ -112,7 +115,7 @@ def dropped(closed: ConnectionClosed) -> Ending:
     """The ending of a connection that the other side closed, or that broke."""
     frame = closed.rcvd
     told = "without a closing frame" if frame is None else f"code {int(frame.code)} {frame.reason}"
-    return Ending("dropped", BackOff(), told.strip())
+    return Ending("dropped", AGAIN, told.strip())
 
 
 def unreachable(error: Exception) -> Ending:
@@ -123,4 +126,4 @@ def unreachable(error: Exception) -> Ending:
     if not isinstance(error, OSError | InvalidHandshake):
         return Ending("bad_address", Fatal("check the broker's addresses in the settings"))
     detail = str(error) if isinstance(error, OSError) else type(error).__name__
-    return Ending("unreachable", BackOff(), detail or type(error).__name__)
+    return Ending("unreachable", AGAIN, detail or type(error).__name__)
