@@ -5,6 +5,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import Page from '../src/App.vue'
 import type { Row } from '../src/feed/protocol'
 import { Feeds, FEEDS } from '../src/feed/useFeed'
+import { choose } from '../src/market/current'
+import { US } from '../src/market/markets'
 import { select } from '../src/shell/selection'
 import { delta, snapshot, status } from './feed/messages'
 import { Wire } from './wire'
@@ -109,7 +111,7 @@ test('every widget is a region with its title', () => {
 
 test('one socket asks for all that is on the page', () => {
   expect(wire.asked('subscribe').sort()).toEqual([
-    'scanners:top_gainers', 'scanners:top_gappers', 'scanners:top_volume', 'system:status',
+    'scanners:in:top_volume', 'scanners:top_gainers', 'scanners:top_gappers', 'scanners:top_volume', 'system:status',
   ])
 })
 
@@ -259,4 +261,35 @@ test('where there is little room the boards are tabs, and only one is asked for'
   await drawn()
   expect(region('Top volume')).toBeTruthy()
   expect(wire.asked('unsubscribe')).toEqual([GAINERS])
+})
+
+describe('two markets', () => {
+  const india = (...rows: Row[]): unknown => snapshot(rows, { feed: 'scanners:in:top_volume', ts: Date.now() })
+  const reliance = { ...quote('NSE_EQ:2885', 1_404.5), name: 'RELIANCE' }
+  const buttons = (): HTMLButtonElement[] => [...document.querySelectorAll<HTMLButtonElement>('[aria-label="Market"] button')]
+
+  afterEach(() => choose(US))
+
+  test('the page turns to the only one that has rows, until somebody has chosen', async () => {
+    await deliver(board())
+    expect(document.querySelector('[data-market="us"]')).toBeTruthy()
+    await deliver(india(reliance))
+    expect(document.querySelector('[data-market="in"]')).toBeTruthy()
+  })
+
+  test('there is nothing to change to while only one has rows', async () => {
+    await deliver(board(quote('AAPL', 100)), india())
+    expect(buttons()).toEqual([])
+  })
+
+  test('the other one is a click away, with its boards, names and clock', async () => {
+    await deliver(board(quote('AAPL', 100)), india(reliance))
+    expect(buttons().map((each) => `${each.textContent} ${each.getAttribute('aria-pressed')}`)).toEqual(['US true', 'India false'])
+    buttons()[1]?.click()
+    await drawn()
+    expect(wire.asked('subscribe')).toEqual(expect.arrayContaining(['scanners:in:top_gainers', 'scanners:in:top_gappers']))
+    await deliver(snapshot([reliance], { feed: 'scanners:in:top_gainers', ts: Date.now() }))
+    expect(cells('Top gainers', 'symbol')).toEqual(['NSE_EQ:2885 RELIANCE NSE EQ'])
+    expect(document.querySelector('[data-testid="clock"]')?.parentElement?.textContent).toContain('India')
+  })
 })

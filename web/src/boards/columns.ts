@@ -1,6 +1,7 @@
 /** Which boards there are, and what each shows. */
 
 import * as numbers from '../format/numbers'
+import type { Market } from '../market/markets'
 
 export interface Column {
   /** Field of the row, and `data-field` of its cells. */
@@ -56,10 +57,9 @@ const RELATIVE_VOLUME: Column = {
 
 const later = (column: Column): Column => ({ ...column, tier: 2 })
 
-export const BOARDS: readonly BoardSpec[] = [
+const BOARDS: readonly Omit<BoardSpec, 'feed'>[] = [
   {
     id: 'top_gainers',
-    feed: 'scanners:top_gainers',
     title: 'Top gainers',
     note: 'since the open',
     columns: [RANK, SYMBOL, CLOSE, SINCE_OPEN, later(SINCE_CLOSE), VOLUME, RELATIVE_VOLUME],
@@ -67,7 +67,6 @@ export const BOARDS: readonly BoardSpec[] = [
   },
   {
     id: 'top_gappers',
-    feed: 'scanners:top_gappers',
     title: 'Top gappers',
     note: 'from the previous close',
     columns: [RANK, SYMBOL, CLOSE, SINCE_CLOSE, later(SINCE_OPEN), VOLUME, RELATIVE_VOLUME],
@@ -75,7 +74,6 @@ export const BOARDS: readonly BoardSpec[] = [
   },
   {
     id: 'top_volume',
-    feed: 'scanners:top_volume',
     title: 'Top volume',
     note: 'shares today',
     columns: [RANK, SYMBOL, CLOSE, VOLUME, RELATIVE_VOLUME, SINCE_CLOSE, later(SINCE_OPEN)],
@@ -83,8 +81,12 @@ export const BOARDS: readonly BoardSpec[] = [
   },
 ]
 
-/** Fields that no column shows: when a row last traded, in which session, with what missing. */
-const BESIDE = ['start_timestamp', 'session', 'gap']
+export function boardsOf(market: Market): BoardSpec[] {
+  return BOARDS.map((board) => ({ ...board, feed: `${market.boards}${board.id}` }))
+}
+
+/** Fields that no column shows: a name, when a row last traded, in which session, with what missing. */
+const BESIDE = ['name', 'start_timestamp', 'session', 'gap']
 
 export function fieldsOf(board: BoardSpec): string[] {
   return [...board.columns.map(({ field }) => field), ...BESIDE]

@@ -3,7 +3,7 @@
 import type { Key, Row } from '../feed/protocol'
 import type { View } from '../feed/view'
 import { isNumber } from '../format/numbers'
-import { sessionByClock } from '../format/newYork'
+import { marketOf, sessionByClock } from '../market/markets'
 
 export interface Bar {
   /** Start, whole seconds UTC. */
@@ -21,7 +21,7 @@ export interface Bar {
 
 /** A row as a bar; null for a row without its prices. */
 export function toBar(row: Row): Bar | null {
-  const { start_ms, open, high, low, close, volume, gap } = row
+  const { start_ms, open, high, low, close, volume, gap, symbol } = row
   if (![start_ms, open, high, low, close].every(isNumber)) return null
   const startMs = start_ms as number
   return {
@@ -31,7 +31,7 @@ export function toBar(row: Row): Bar | null {
     low: low as number,
     close: close as number,
     volume: isNumber(volume) ? volume : 0,
-    isExtended: sessionByClock(startMs) !== 'regular',
+    isExtended: sessionByClock(marketOf(String(symbol)), startMs) !== 'regular',
     hasGap: gap === true,
   }
 }

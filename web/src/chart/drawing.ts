@@ -4,7 +4,7 @@ import {
   CandlestickSeries, ColorType, createChart, CrosshairMode, HistogramSeries, TickMarkType,
   type IChartApi, type ISeriesApi, type Time,
 } from 'lightweight-charts'
-import * as newYork from '../format/newYork'
+import type { Clock } from '../format/clock'
 import { extendedSpans, type Bar } from './candles'
 import type { Palette } from './palette'
 import { SessionShade } from './shade'
@@ -22,10 +22,12 @@ export class CandleDrawing {
   readonly #shade = new SessionShade()
   #bars = new Map<number, Bar>()
   #palette: Palette
+  #clock: Clock
 
   /** @param pointed is told the bar under the pointer, or null. */
-  constructor(container: HTMLElement, palette: Palette, pointed: (bar: Bar | null) => void) {
+  constructor(container: HTMLElement, palette: Palette, clock: Clock, pointed: (bar: Bar | null) => void) {
     this.#palette = palette
+    this.#clock = clock
     // The mark that the library would draw comes with a style element, which the page's policy
     // forbids; the attribution is written below the chart instead.
     this.#chart = createChart(container, { autoSize: true, layout: { attributionLogo: false } })
@@ -45,7 +47,7 @@ export class CandleDrawing {
   /** Take over colours, as after a change of theme. */
   paint(palette: Palette): void {
     this.#palette = palette
-    this.#chart.applyOptions(chartOptions(palette))
+    this.#chart.applyOptions(chartOptions(palette, this.#clock))
     this.#candles.applyOptions({
       // Rising bars are hollow, falling ones full: they differ without colour.
       upColor: palette.surface, borderUpColor: palette.up, wickUpColor: palette.up,
@@ -56,7 +58,12 @@ export class CandleDrawing {
     this.#shadeAgain()
   }
 
-  replace(bars: readonly Bar[]): void {
+  /** Show other bars, with the times of a clock. */
+  replace(bars: readonly Bar[], clock: Clock): void {
+    if (clock !== this.#clock) {
+      this.#clock = clock
+      this.#chart.applyOptions(chartOptions(this.#palette, clock))
+    }
     this.#bars = new Map(bars.map((bar) => [bar.time, bar]))
     const lowest = Math.min(...bars.map(({ low }) => low))
     const precision = lowest < 1 ? 4 : 2
@@ -117,7 +124,7 @@ function candleOf({ time, open, high, low, close }: Bar): {
   return { time: time as Time, open, high, low, close }
 }
 
-function chartOptions(palette: Palette): Parameters<IChartApi['applyOptions']>[0] {
+function chartOptions(palette: Palette, clock: Clock): Parameters<IChartApi['applyOptions']>[0] {
   const line = { color: palette.line }
   return {
     layout: {
@@ -134,8 +141,8 @@ function chartOptions(palette: Palette): Parameters<IChartApi['applyOptions']>[0
     timeScale: {
       borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: AHEAD,
       tickMarkFormatter: (time: Time, type: TickMarkType) =>
-        type === TickMarkType.Time ? newYork.minute(inMs(time)) : newYork.day(inMs(time)),
+        type === TickMarkType.Time ? clock.minute(inMs(time)) : clock.day(inMs(time)),
     },
-    localization: { timeFormatter: (time: Time) => `${newYork.day(inMs(time))}  ${newYork.minute(inMs(time))}` },
+    localization: { timeFormatter: (time: Time) => `${clock.day(inMs(time))}  ${clock.minute(inMs(time))}` },
   }
 }

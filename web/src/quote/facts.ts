@@ -2,17 +2,17 @@
 
 import type { Row } from '../feed/protocol'
 import { compact, isNumber, NONE, price, ratio } from '../format/numbers'
-import { clock } from '../format/newYork'
+import type { Clock } from '../format/clock'
 
 export interface Fact {
   readonly field: string
   readonly title: string
-  readonly format: (value: unknown) => string
+  readonly format: (value: unknown, clock: Clock) => string
   /** Left out where there is little room. */
   readonly isExtra?: boolean
 }
 
-const time = (value: unknown): string => (isNumber(value) && value > 0 ? clock(value) : NONE)
+const time = (value: unknown, clock: Clock): string => (isNumber(value) && value > 0 ? clock.time(value) : NONE)
 
 export const FACTS: readonly Fact[] = [
   { field: 'open', title: 'Open', format: price },

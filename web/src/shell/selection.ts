@@ -1,18 +1,26 @@
-/** The symbol that quote and chart show; every board may change it. */
+/** The symbol that quote and chart show, one for each market; every board may change it. */
 
-import { readonly, shallowRef } from 'vue'
+import { computed, shallowReactive } from 'vue'
+import { choose, market } from '../market/current'
+import { marketOf, MARKETS, type Market } from '../market/markets'
 import { recall, remember } from './storage'
 
-const symbol = shallowRef(recall('symbol') ?? '')
+const nameIn = ({ id }: Market): string => (id === 'us' ? 'symbol' : `symbol.${id}`)
 
-export const selected = readonly(symbol)
+const symbols = shallowReactive(new Map(MARKETS.map((each) => [each.id, recall(nameIn(each)) ?? ''])))
 
+export const selected = computed(() => symbols.get(market.value.id) ?? '')
+
+/** Show a symbol, and its market. */
 export function select(next: string): void {
-  symbol.value = next
-  remember('symbol', next)
+  const home = marketOf(next)
+  if (home !== market.value) choose(home)
+  symbols.set(home.id, next)
+  remember(nameIn(home), next)
 }
 
-/** Something to look at on a first visit; does nothing once a symbol has been chosen. */
+/** Something to look at on a first visit; does nothing once a symbol of its market was chosen. */
 export function suggest(first: string): void {
-  if (!symbol.value) symbol.value = first
+  const { id } = marketOf(first)
+  if (!symbols.get(id)) symbols.set(id, first)
 }

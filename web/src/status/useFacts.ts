@@ -5,7 +5,8 @@ import type { Row } from '../feed/protocol'
 import { useFeed, useFeeds, type Feeds } from '../feed/useFeed'
 import type { View } from '../feed/view'
 import { isNumber } from '../format/numbers'
-import { sessionByClock, type Session } from '../format/newYork'
+import { market as marketOnPage } from '../market/current'
+import { isBoardOf, MARKETS, sessionByClock, type Market, type Session } from '../market/markets'
 import { useNow } from '../shell/useNow'
 import { isPlayed, type Facts } from './words'
 
@@ -17,7 +18,9 @@ const STATUS_FEED = 'system:status'
 /** A service that starts is no trouble until it has taken this long. */
 const STARTING_MS = 15_000
 
-export interface Market {
+/** What the market on the page does now. */
+export interface MarketState {
+  readonly market: Market
   readonly session: Session
   /** The market's time: the clock's, or that of the day being played back. */
   readonly timeMs: number
@@ -25,7 +28,7 @@ export interface Market {
 
 export interface Condition {
   readonly facts: ShallowRef<Facts>
-  readonly market: ComputedRef<Market>
+  readonly market: ComputedRef<MarketState>
   /** What services say that are not healthy. */
   readonly troubles: ComputedRef<readonly string[]>
   /** Whether what is on the screen is what the service has. */
@@ -41,10 +44,10 @@ export function useCondition(): Condition {
   const now = useNow(LOOK_EVERY_MS)
   const look = (): Facts & { session: Session | null } => lookAt(feeds, now.value)
   const facts = shallowRef(look())
-  watch([now, feeds.link, feeds.clockOffsetMs], () => (facts.value = look()))
+  watch([now, feeds.link, feeds.clockOffsetMs, marketOnPage], () => (facts.value = look()))
   const services = useFeed(STATUS_FEED, { rateHz: 2 })
 
-  const market = computed(() => marketOf(facts.value, facts.value.session))
+  const market = computed(() => stateOf(facts.value, facts.value.session))
   const troubles = computed(() =>
     [...services.value.rows.values()].flatMap((row) => troubleOf(row, facts.value.nowMs)),
   )
@@ -55,10 +58,12 @@ export function useCondition(): Condition {
 }
 
 function lookAt(feeds: Feeds, nowMs: number): Facts & { session: Session | null } {
-  const views = [...feeds.views]
+  const here = marketOnPage.value
+  const views = [...feeds.views].filter(([feed]) => !isOfOther(here, feed))
   const market = views.filter(([feed]) => isMarketData(feed)).map(([, view]) => view)
   const newest = market.reduce(newestOf, NOTHING)
   return {
+    clock: here.clock,
     nowMs: nowMs + feeds.clockOffsetMs.value,
     link: feeds.link.value,
     statuses: views.flatMap(([, { status }]) => (status ? [status] : [])),
@@ -74,6 +79,11 @@ interface Newest {
 }
 
 const NOTHING: Newest = { ms: 0, session: null }
+
+/** Boards of another market are followed too, to know whether there is one. */
+function isOfOther(here: Market, feed: string): boolean {
+  return MARKETS.some((market) => market !== here && isBoardOf(market, feed))
+}
 
 function isMarketData(feed: string): boolean {
   return feed.startsWith('scanners:') || feed.startsWith('quote:')
@@ -92,12 +102,13 @@ function newestOf(known: Newest, view: View): Newest {
   return newest
 }
 
-function marketOf(facts: Facts, rowSession: Session | null): Market {
+function stateOf(facts: Facts, rowSession: Session | null): MarketState {
   const { nowMs, newestMs, statuses } = facts
-  if (isPlayed(facts)) return { session: rowSession ?? sessionByClock(newestMs), timeMs: newestMs }
-  if (rowSession && nowMs - newestMs < FRESH_MS) return { session: rowSession, timeMs: nowMs }
+  const market = marketOnPage.value
+  if (isPlayed(facts)) return { market, session: rowSession ?? sessionByClock(market, newestMs), timeMs: newestMs }
+  if (rowSession && nowMs - newestMs < FRESH_MS) return { market, session: rowSession, timeMs: nowMs }
   const isClosed = statuses.some(({ state }) => state === 'closed')
-  return { session: isClosed ? 'closed' : sessionByClock(nowMs), timeMs: nowMs }
+  return { market, session: isClosed ? 'closed' : sessionByClock(market, nowMs), timeMs: nowMs }
 }
 
 function troubleOf(row: Row, nowMs: number): string[] {

@@ -1,9 +1,9 @@
 /** The state of market, feed and data in words. Pure: times come in. */
 
-import * as newYork from '../format/newYork'
-import type { Session } from '../format/newYork'
 import type { Link } from '../feed/connection'
 import type { Loss, Status } from '../feed/protocol'
+import type { Clock } from '../format/clock'
+import type { Session } from '../market/markets'
 
 /** How a line is marked; the words say it too, since colour alone says nothing. */
 export type Tone = 'good' | 'waiting' | 'bad' | 'quiet'
@@ -15,6 +15,8 @@ export interface Line {
 
 /** What is known about the stream at an instant. All times ms UTC of the service's clock. */
 export interface Facts {
+  /** The clock of the market on the page. */
+  readonly clock: Clock
   readonly nowMs: number
   readonly link: Link
   /** One status per feed, as the service sent them. */
@@ -57,32 +59,32 @@ function linkLine({ link, nowMs }: Facts): Line | null {
   return { tone: 'bad', text: `Disconnected for ${seconds}: ${link.reason}. Trying again` }
 }
 
-function staleLine({ statuses }: Facts): Line | null {
+function staleLine({ statuses, clock }: Facts): Line | null {
   const stale = statuses.find(({ state }) => state === 'stale')
   if (!stale) return null
   const reason = stale.reason ? `: ${stale.reason}` : ''
-  return { tone: 'bad', text: `Stale since ${newYork.clock(stale.since)}${reason}` }
+  return { tone: 'bad', text: `Stale since ${clock.time(stale.since)}${reason}` }
 }
 
 function dataLine(facts: Facts): Line {
-  const { statuses, newestMs, nowMs } = facts
+  const { clock, statuses, newestMs, nowMs } = facts
   if (!newestMs) return { tone: 'waiting', text: 'Connected, waiting for the first trade' }
   if (statuses.some(({ state }) => state === 'closed')) {
-    return { tone: 'quiet', text: `Market closed, last trade ${when(newestMs, nowMs)}` }
+    return { tone: 'quiet', text: `Market closed, last trade ${when(clock, newestMs, nowMs)}` }
   }
-  const newest = `newest trade ${when(isPlayed(facts) ? facts.changedMs : newestMs, nowMs)}`
-  if (isPlayed(facts)) return { tone: 'good', text: `Live, ${newest}, playing ${newYork.shortDate(newestMs, nowMs)}` }
+  const newest = `newest trade ${when(clock, isPlayed(facts) ? facts.changedMs : newestMs, nowMs)}`
+  if (isPlayed(facts)) return { tone: 'good', text: `Live, ${newest}, playing ${clock.shortDate(newestMs, nowMs)}` }
   const delayed = statuses.find(({ state }) => state === 'delayed')
   if (!delayed) return { tone: 'good', text: `Live, ${newest}` }
   return { tone: 'waiting', text: `Delayed${delayed.reason && ` ${delayed.reason}`}, ${newest}` }
 }
 
-function when(ms: number, nowMs: number): string {
+function when(clock: Clock, ms: number, nowMs: number): string {
   const age = nowMs - ms
   if (Math.abs(age) < AGES_UNTIL_MS) return `${ago(age)} ago`
-  return newYork.date(ms) === newYork.date(nowMs)
-    ? `at ${newYork.clock(ms)}`
-    : `on ${newYork.day(ms)} at ${newYork.clock(ms)}`
+  return clock.date(ms) === clock.date(nowMs)
+    ? `at ${clock.time(ms)}`
+    : `on ${clock.day(ms)} at ${clock.time(ms)}`
 }
 
 /** `0.4 s`, `12 s`, `3 min`, `2 h 5 min` */
@@ -114,15 +116,15 @@ export function distinctLosses(statuses: readonly Status[]): Loss[] {
 }
 
 /** `2 gaps today: 1,204 events missing 09:31:04–09:31:06` */
-export function gapLine(losses: readonly Loss[]): Line {
+export function gapLine(losses: readonly Loss[], clock: Clock): Line {
   const [first, last] = [losses[0], losses.at(-1)]
   if (!first || !last) return { tone: 'quiet', text: 'No gaps today' }
   const known = losses.reduce((sum, { events }) => sum + (events ?? 0), 0)
   const isExact = losses.every(({ events }) => events !== null)
   const count = known === 0 && !isExact ? 'an unknown number of' : known.toLocaleString('en-US')
   const least = known > 0 && !isExact ? 'at least ' : ''
-  const from = newYork.clock(first.from_ms)
-  const to = newYork.clock(Math.max(...losses.map(({ to_ms }) => to_ms)))
+  const from = clock.time(first.from_ms)
+  const to = clock.time(Math.max(...losses.map(({ to_ms }) => to_ms)))
   const gaps = losses.length === 1 ? '1 gap' : `${losses.length} gaps`
   return {
     tone: 'bad',

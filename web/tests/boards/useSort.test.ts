@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest'
 import { BY_RANK } from '../../src/boards/arrangement'
-import { BOARDS, type BoardSpec, type Column } from '../../src/boards/columns'
+import { boardsOf, type BoardSpec, type Column } from '../../src/boards/columns'
+import { US } from '../../src/market/markets'
 import { nextSort, readSort } from '../../src/boards/useSort'
 
-const board = BOARDS[0] as BoardSpec
+const board = boardsOf(US)[0] as BoardSpec
 const column = (field: string): Column => board.columns.find((each) => each.field === field) as Column
 
 test('numbers sort from the largest, names from the first, and turn round', () => {

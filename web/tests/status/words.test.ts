@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Link } from '../../src/feed/connection'
 import { ago, distinctLosses, feedLine, gapLine, isPlayed, type Facts } from '../../src/status/words'
+import { INDIA, US } from '../../src/market/markets'
 import { loss, status } from '../feed/messages'
 
 const NINE_THIRTY_ONE = Date.UTC(2026, 10, 20, 14, 31) // New York time
@@ -9,7 +10,7 @@ const OPEN: Link = { state: 'open', since: 0, reason: '', lostAt: 0 }
 
 function facts(more: Partial<Facts>): Facts {
   return {
-    nowMs: at(10), link: OPEN, statuses: [status('live')], newestMs: at(9.6), changedMs: at(9.7), ...more,
+    clock: US.clock, nowMs: at(10), link: OPEN, statuses: [status('live')], newestMs: at(9.6), changedMs: at(9.7), ...more,
   }
 }
 
@@ -71,7 +72,12 @@ describe('gaps in words', () => {
     ['1 gap today: an unknown number of events missing 09:31:04–09:31:09', [loss(at(4), at(9), null)]],
     ['2 gaps today: at least 7 events missing 09:31:04–09:31:09', [loss(at(4), at(5), 7), loss(at(6), at(9), null)]],
   ])('%s', (words, losses) => {
-    expect(gapLine(losses).text).toBe(words)
+    expect(gapLine(losses, US.clock).text).toBe(words)
+  })
+
+  test('times are those of the market', () => {
+    expect(gapLine([loss(at(4), at(4), 1)], INDIA.clock).text).toContain('missing at 20:01:04')
+    expect(feedLine(facts({ clock: INDIA.clock, newestMs: at(-600), nowMs: at(0) })).text).toContain('at 19:51:00')
   })
 
   test('what several feeds tell is counted once, in order of time', () => {

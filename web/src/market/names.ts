@@ -1,0 +1,18 @@
+/** What people call a symbol: a US one by itself, an Indian one by its trading symbol. */
+
+import type { Row } from '../feed/protocol'
+
+export interface Name {
+  readonly text: string
+  /** Exchange and segment, where the symbol has them: one name may be listed on several. */
+  readonly place: string
+}
+
+/** `NSE_EQ:2885` with its row's name is `RELIANCE` on `NSE EQ`. */
+export function nameOf(symbol: string, row: Row | undefined): Name {
+  const name = row?.['name']
+  const colon = symbol.indexOf(':')
+  if (colon < 0) return { text: symbol, place: '' }
+  const text = typeof name === 'string' && name ? name : symbol.slice(colon + 1)
+  return { text, place: symbol.slice(0, colon).replace('_', ' ') }
+}
