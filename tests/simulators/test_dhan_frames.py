@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapewire.providers.dhan.protocol import (
+from tapewire.providers.dhan.packets import (
     DepthLevel,
     Disconnect,
     Full,

@@ -1,27 +1,47 @@
-"""Dhan's live market feed v2 without I/O: packets in, requests out, one connection's state.
+"""Dhan's live market feed v2 without I/O: one connection's state, its requests and its ticks.
 
-Packets are little-endian and packed, several to a WebSocket message; requests are JSON
-text. Every packet type is one message type whose fields stand in wire order, and one row
-of ``LAYOUTS``. Prices are float32 and stay as they came: ``market.price_grid`` puts them
-back on the instrument's grid.
+Requests are JSON text, answers are frames of packets (``packets.py``). Nothing acknowledges a
+subscription: its proof is the first packet, and the first price of an instrument is a snapshot.
+Times become UTC by the offset that ``clock.py`` finds; until then ticks wait.
 
-Sources: the market feed and annexure pages of Dhan's API v2; what they leave open (the
-clock, the first packet) is said where it matters.
+Sources: the market feed and annexure pages of Dhan's API v2 (``brokers.md`` 3).
 """
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import IntEnum
-from typing import Any, ClassVar, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import Final
 
-import msgspec
-from msgspec import Struct
-
+from tapewire.market.instruments import Instrument
+from tapewire.market.ticks import NO_PRICE
+from tapewire.model.events import TICK_SNAPSHOT, Tick
+from tapewire.model.rows import Reference
+from tapewire.providers.broker import Ending
+from tapewire.providers.dhan.clock import SETTLED_AFTER_S, FeedClock
+from tapewire.providers.dhan.packets import (
+    LAYOUTS,
+    Disconnect,
+    Full,
+    MarketStatus,
+    OpenInterest,
+    PreviousClose,
+    Priced,
+    Ticker,
+    Update,
+    read,
+)
+from tapewire.providers.dhan.subscriptions import (
+    NAME,
+    Held,
+    Mode,
+    goodbye,
+    hold,
+    requests,
+)
 from tapewire.providers.disconnects import BackOff, Fatal, Policy, RefreshToken
 
-MAX_PER_REQUEST: Final = 100
-"""Instruments in one request; the server refuses a longer list."""
+BROKER: Final = "dhan"
 
 MAX_INSTRUMENTS: Final = 5_000
 """Instruments on one connection (five connections a user)."""
@@ -29,179 +49,10 @@ MAX_INSTRUMENTS: Final = 5_000
 SILENCE_LIMIT_S: Final = 40.0
 """The server pings every 10 s and closes a connection that is silent for longer than this."""
 
-IST_OFFSET_S: Final = 19_800
-"""How far the feed's clock is ahead where it writes Indian wall clock as if it were UTC."""
+MAX_WAITING: Final = 10_000
+"""Ticks that wait for the feed's clock to be known; of more, instruments begin anew later."""
 
-
-class Segment(IntEnum):
-    """Exchange segments: the number is in packets, the name in requests."""
-
-    IDX_I = 0
-    NSE_EQ = 1
-    NSE_FNO = 2
-    NSE_CURRENCY = 3
-    BSE_EQ = 4
-    MCX_COMM = 5
-    BSE_CURRENCY = 7
-    BSE_FNO = 8
-
-
-EXCHANGES: Final[Mapping[int, str]] = {
-    Segment.NSE_EQ: "NSE_EQ",
-    Segment.NSE_FNO: "NSE_FO",
-    Segment.NSE_CURRENCY: "NCD_FO",
-    Segment.BSE_EQ: "BSE_EQ",
-    Segment.MCX_COMM: "MCX_FO",
-    Segment.BSE_CURRENCY: "BCD_FO",
-    Segment.BSE_FNO: "BSE_FO",
-}
-"""A segment as ``Tick.exchange`` spells it; whose an index is, the instrument master says."""
-
-
-class Mode(IntEnum):
-    """What is sent of an instrument: the code that subscribes. The next one unsubscribes."""
-
-    TICKER = 15
-    QUOTE = 17
-    FULL = 21
-
-
-DISCONNECT_REQUEST: Final = 12
-
-
-class Instrument(NamedTuple):
-    """Dhan's name of an instrument: the number is unique within its segment only."""
-
-    segment: int
-    security_id: int
-
-
-class Packet(Struct, gc=False):
-    """What every packet says in its header."""
-
-    segment: int
-    security_id: int
-
-
-class Ticker(Packet, gc=False):
-    """Last price and time (code 2): no volume, so candles from it have none but estimates."""
-
-    last_price: float
-    last_trade_time_s: int
-    snapshot: bool = False
-    last_size: ClassVar[int] = 0
-    day_volume: ClassVar[int | None] = None
-    open_interest: ClassVar[int | None] = None
-
-
-class Quote(Packet, gc=False):
-    """Last trade and the day's figures (code 4); ``close`` is 0 until the session has ended.
-
-    ``last_size`` is sent in 16 bits and wraps: volume is the change of ``day_volume``.
-    ``open_interest`` comes in packets of its own; the connection fills in the last one.
-    """
-
-    last_price: float
-    last_size: int
-    last_trade_time_s: int
-    average_price: float
-    day_volume: int
-    total_sell_size: int
-    total_buy_size: int
-    open: float
-    close: float
-    high: float
-    low: float
-    snapshot: bool = False
-    open_interest: int | None = None
-
-
-class OpenInterest(Packet, gc=False):
-    """Open interest (code 5), sent beside quotes."""
-
-    open_interest: int
-
-
-class PreviousClose(Packet, gc=False):
-    """Yesterday's close and open interest (code 6), sent after every subscription."""
-
-    previous_close: float
-    previous_open_interest: int
-
-
-class MarketStatus(Packet, gc=False):
-    """The segment's market opened or closed (code 7); which of them is not in the packet."""
-
-
-class Full(Packet, gc=False):
-    """A quote with open interest (code 8); five levels of depth follow, see ``depth``."""
-
-    last_price: float
-    last_size: int
-    last_trade_time_s: int
-    average_price: float
-    day_volume: int
-    total_sell_size: int
-    total_buy_size: int
-    open_interest: int
-    open_interest_high: int
-    open_interest_low: int
-    open: float
-    close: float
-    high: float
-    low: float
-    depth: bytes
-    snapshot: bool = False
-
-
-class Disconnect(Packet, gc=False):
-    """The server ends the connection (code 50); ``reason`` is a key of ``DISCONNECTS``."""
-
-    reason: int
-
-
-class DepthLevel(NamedTuple):
-    """One of the five levels at the end of a full packet."""
-
-    bid_size: int
-    ask_size: int
-    bid_orders: int
-    ask_orders: int
-    bid_price: float
-    ask_price: float
-
-
-Update = Ticker | Quote | OpenInterest | PreviousClose | MarketStatus | Full | Disconnect
-
-
-class Layout:
-    """How one packet type lies in bytes: ``fields`` are those after the header.
-
-    The three bytes of code and length are read before; ``size`` counts them.
-    """
-
-    def __init__(self, packet: Callable[..., Update], fields: str = "") -> None:
-        wire = struct.Struct(f"<3xBI{fields}")
-        self.packet = packet
-        self.fields = fields
-        self.size = wire.size
-        self.unpack: Callable[[bytes, int], tuple[Any, ...]] = wire.unpack_from
-
-
-LAYOUTS: Final[Mapping[int, Layout]] = {
-    2: Layout(Ticker, "fI"),
-    4: Layout(Quote, "fHIfIIIffff"),
-    5: Layout(OpenInterest, "I"),
-    6: Layout(PreviousClose, "fI"),
-    7: Layout(MarketStatus),
-    8: Layout(Full, "fHIfIIIIIIffff100s"),
-    50: Layout(Disconnect, "H"),
-}
-
-DEPTH_LEVEL: Final = struct.Struct("<IIHHff")
-HEADER: Final = struct.Struct("<BHBI")
-HEARTBEAT: Final = 0
-
+# When the server ends a connection, what next? The numbers are the contract, their texts vary.
 DISCONNECTS: Final[Mapping[int, Policy]] = {
     800: BackOff(advice="Dhan reports an internal error"),
     804: Fatal("more instruments than the plan allows: subscribe to fewer"),
@@ -216,216 +67,313 @@ DISCONNECTS: Final[Mapping[int, Policy]] = {
     813: Fatal("a security id is not valid: load the instrument master again"),
     814: Fatal("the request is not valid"),
 }
-"""What follows a disconnect, by reason: the numbers are the contract, their texts vary."""
-
 UNKNOWN_DISCONNECT: Final = BackOff(60.0, "Dhan gave a reason that is not documented")
 
 
-def disconnect_policy(reason: int) -> Policy:
-    """What to do after a disconnect with ``reason``; an unknown one waits a minute."""
-    return DISCONNECTS.get(reason, UNKNOWN_DISCONNECT)
+def disconnect(reason: int) -> Ending:
+    """What a disconnect packet's reason means; an unknown one waits a minute."""
+    policy = DISCONNECTS.get(reason, UNKNOWN_DISCONNECT)
+    return Ending(str(reason), policy, f"Dhan ended the connection: {policy.advice}")
 
 
-def upgrade_policy(http_status: int) -> Policy:
-    """What to do when the upgrade is refused: a blocked client (429) waits a minute."""
-    if http_status == 401:
-        return RefreshToken("the access token was refused: provide a new one")
-    return BackOff(60.0, "too many requests") if http_status == 429 else BackOff()
+# An upgrade that was refused: how it is counted, and what next.
+_REFUSALS: Final[Mapping[int, tuple[str, Policy]]] = {
+    401: ("token_refused", RefreshToken("the access token was refused: provide a new one")),
+    403: ("token_refused", RefreshToken("the access token was refused: provide a new one")),
+    429: ("rate_limited", BackOff(60.0, "too many connections or requests: the client waits")),
+}
 
 
-def utc_ms(last_trade_time_s: int, clock_offset_s: int) -> int:
-    """Milliseconds UTC of a packet's time; 0 where there was no trade yet.
-
-    The documentation says epoch seconds; the feed was seen to write Indian wall clock as
-    if it were UTC, hence the offset (0 or ``IST_OFFSET_S``).
-    """
-    return (last_trade_time_s - clock_offset_s) * 1_000 if last_trade_time_s else 0
-
-
-def depth(packet: Full) -> list[DepthLevel]:
-    """The five levels of a full packet, best first; sizes of 0 mean an empty level."""
-    return [DepthLevel(*level) for level in DEPTH_LEVEL.iter_unpack(packet.depth)]
+def upgrade_refused(http_status: int) -> Ending:
+    """What a refused upgrade means: further tries of a client that is blocked prolong it."""
+    reason, policy = _REFUSALS.get(http_status, ("unreachable", BackOff()))
+    return Ending(reason, policy, f"Dhan answered the upgrade with {http_status}")
 
 
 class Fault:
-    """What can be wrong with a packet: the keys of ``faults``."""
+    """What can be wrong with an update: keys of ``faults``, beside those of ``packets.Fault``."""
 
-    TRUNCATED: Final = "truncated"
-    """The length cannot be true and the code's own does not fit: the rest is dropped."""
-    BAD_LENGTH: Final = "bad_length"
-    """The length cannot be true: the code's own was used instead."""
-    TOO_SHORT: Final = "too_short"
-    """Shorter than its code's layout: the packet is dropped."""
-    TOO_LONG: Final = "too_long"
-    """Longer than its code's layout: read, and the bytes beyond it skipped."""
-    UNKNOWN_CODE: Final = "unknown_code"
-    """No layout is known (index packets among them): skipped by its length."""
     NOT_SUBSCRIBED: Final = "not_subscribed"
     """The instrument is not, or no longer, asked for: the packet is dropped."""
+    BAD_PRICE: Final = "bad_price"
+    """Less than zero or not a number."""
+    NO_TIME: Final = "no_time"
+    """A price without a time of a trade."""
+    IMPLAUSIBLE_TIME: Final = "implausible_time"
+    """In the future, or of a live packet and hours off, on either clock."""
+    CLOCK_UNKNOWN: Final = "clock_unknown"
+    """More ticks wait for the feed's clock than may: left out."""
+    TEXT: Final = "text"
+    """A text frame; the feed has none."""
 
 
-def decode(frame: bytes, faults: Counter[str]) -> list[Update]:
-    """Every packet of a message that can be read, in order; what cannot is counted."""
-    updates: list[Update] = []
-    offset, end = 0, len(frame)
-    while end - offset >= HEADER.size:
-        code, length = frame[offset], frame[offset + 1] | frame[offset + 2] << 8
-        layout = LAYOUTS.get(code)
-        if layout is None or length != layout.size or offset + length > end:
-            length, layout = _doubtful(code, length, layout, end - offset, faults)
-        if layout is not None:
-            updates.append(layout.packet(*layout.unpack(frame, offset)))
-        offset += length
-    if offset < end and frame[offset] != HEARTBEAT:
-        faults[Fault.TRUNCATED] += 1
-    return updates
+_QUOTE: Final = 4
+_QUOTE_SIZE: Final = LAYOUTS[_QUOTE].size
+_QUOTE_HEAD: Final = struct.Struct("<xH5sfHI4xI")
+"""Length, instrument, last price, last size, time, volume of the day; the rest is not used."""
 
-
-def _doubtful(
-    code: int, length: int, layout: Layout | None, room: int, faults: Counter[str]
-) -> tuple[int, Layout | None]:
-    """How far to go on, and the layout to read with (None: skip the packet)."""
-    if HEADER.size <= length <= room:
-        return length, _by_length(code, length, layout, faults)
-    if layout is not None and layout.size <= room:
-        faults[Fault.BAD_LENGTH] += 1
-        return layout.size, layout
-    if code != HEARTBEAT:
-        faults[Fault.TRUNCATED] += 1
-    return room, None
-
-
-def _by_length(
-    code: int, length: int, layout: Layout | None, faults: Counter[str]
-) -> Layout | None:
-    if layout is None:
-        if code != HEARTBEAT:
-            faults[Fault.UNKNOWN_CODE] += 1
-        return None
-    if length < layout.size:
-        faults[Fault.TOO_SHORT] += 1
-        return None
-    faults[Fault.TOO_LONG] += 1
-    return layout
-
-
-class _Held(Struct):
-    """An instrument on this connection."""
-
-    mode: Mode
-    fresh: bool = True
-    open_interest: int | None = None
-
-
-def _complete(update: Ticker | Quote | Full, held: _Held) -> None:
-    """Mark an instrument's first price, and give a quote the open interest beside it."""
-    if held.fresh:
-        update.snapshot, held.fresh = True, False
-    if isinstance(update, Quote):
-        update.open_interest = held.open_interest
-
-
-_encode = msgspec.json.Encoder().encode
+_INTEREST: Final = 5
+_INTEREST_SIZE: Final = LAYOUTS[_INTEREST].size
+_INTEREST_BODY: Final = struct.Struct("<xH5sI")
 
 
 class DhanConnection:
-    """One connection, from the open socket to its end. A new socket needs a new one.
+    """One connection, from the open socket to its end; a ``BrokerConnection``.
 
-    ``faults`` counts what could not be used, by ``Fault``; it may be shared by successive
-    connections. ``clock_offset_s`` is how far the feed's clock is ahead of UTC, None until
-    somebody has found out. ``disconnect`` is the server's reason, once it gave one.
+    ``mode`` is asked for of everything but indices, which have a value and a time only.
+    ``clock_offset_s`` is how far the feed's clock is ahead of UTC (0 or 19800), None to find
+    out. ``faults`` counts what could not be used, by ``Fault``; it may be shared by successive
+    connections. ``now_s`` is of any steady clock, ``received_ns`` since 1970.
     """
 
     def __init__(
-        self, faults: Counter[str] | None = None, max_instruments: int = MAX_INSTRUMENTS
+        self,
+        now_s: float,
+        *,
+        mode: Mode = Mode.QUOTE,
+        clock_offset_s: int | None = None,
+        faults: Counter[str] | None = None,
+        max_instruments: int = MAX_INSTRUMENTS,
+        max_waiting: int = MAX_WAITING,
     ) -> None:
         self.faults: Counter[str] = Counter() if faults is None else faults
-        self.clock_offset_s: int | None = None
-        self.disconnect: int | None = None
+        self.ending: Ending | None = None
+        self.authenticated = False
+        self.proved = 0
+        self._mode = mode
+        self._clock = FeedClock(clock_offset_s)
         self._max_instruments = max_instruments
-        self._held: dict[tuple[int, int], _Held] = {}
+        self._max_waiting = max_waiting
+        self._alive_s = now_s
+        self._held: dict[bytes, Held] = {}
+        self._settled: dict[bytes, Held] = {}
+        self._waiting: list[Tick] = []
+        self._references: list[Reference] = []
+        self._market_changes = 0
         self._is_open = False
-        self._out: list[bytes] = []
+        self._out: list[bytes | str] = []
 
-    def opened(self) -> None:
+    def opened(self, now_s: float) -> None:
         """The socket is open: ask for everything that is wanted."""
+        self._alive_s = now_s
         self._is_open = True
-        for mode in Mode:
-            self._request(mode, [key for key, held in self._held.items() if held.mode is mode])
+        self._out += requests(self._held.values())
 
-    def data_to_send(self) -> list[bytes]:
+    def data_to_send(self) -> list[bytes | str]:
         """Text messages to send now, in order; each is given once."""
         out, self._out = self._out, []
         return out
 
-    def subscribe(self, instruments: Iterable[Instrument], mode: Mode = Mode.QUOTE) -> None:
-        """Ask for instruments; one held in another mode is given back first.
+    def subscribe(self, instruments: Sequence[Instrument]) -> None:
+        """Ask for instruments; those that are held already are left alone.
 
-        Raises ``ValueError``, and asks for nothing, when the connection would hold more
-        than its limit.
+        Raises ``ValueError``, and asks for nothing, when the connection would hold more than
+        its limit or a ``broker_key`` is not Dhan's.
         """
-        asked = dict.fromkeys(instruments)
-        total = len(self._held.keys() | asked.keys())
+        asked = (hold(instrument, self._mode) for instrument in instruments)
+        new = {held.name: held for held in asked if held.name not in self._held}
+        total = len(self._held) + len(new)
         if total > self._max_instruments:
             raise ValueError(
                 f"{total} instruments on one connection, the limit is "
                 f"{self._max_instruments}: open another connection"
             )
-        new = [key for key in asked if key not in self._held or self._held[key].mode is not mode]
-        self.unsubscribe(new)
-        self._held.update((key, _Held(mode)) for key in new)
-        self._request(mode, new)
+        self._held.update(new)
+        if self._is_open:
+            self._out += requests(new.values())
 
-    def unsubscribe(self, instruments: Iterable[Instrument]) -> None:
+    def unsubscribe(self, instruments: Sequence[Instrument]) -> None:
         """Give instruments back; unknown ones are ignored."""
-        gone: dict[Mode, list[tuple[int, int]]] = {}
-        for key in instruments:
-            held = self._held.pop(key, None)
-            if held is not None:
-                gone.setdefault(held.mode, []).append(key)
-        for mode, keys in gone.items():
-            self._request(mode + 1, keys)
+        keys = {one.key for one in instruments}
+        gone = [held for held in self._held.values() if held.instrument.key in keys]
+        for held in gone:
+            del self._held[held.name]
+            self._settled.pop(held.name, None)
+            self.proved -= held.heard
+        if self._is_open:
+            self._out += requests(gone, end=True)
 
     def close(self) -> None:
         """Say good-bye before the socket is closed."""
         if self._is_open:
-            self._out.append(_encode({"RequestCode": DISCONNECT_REQUEST}))
+            self._out.append(goodbye())
 
-    def receive(self, frame: bytes) -> list[Update]:
-        """Updates of one message, in order; each instrument's first price is a snapshot."""
-        return [update for update in decode(frame, self.faults) if self._accept(update)]
+    def heard(self, now_s: float) -> None:
+        """A ping or pong came: the socket lives."""
+        self._alive_s = now_s
 
-    def _accept(self, update: Update) -> bool:
-        """Bring an update together with what is held; False drops it, counted."""
+    def due(self, now_s: float) -> None:
+        """End the connection after a silence; the server pings every 10 s."""
+        silent_s = now_s - self._alive_s
+        if self.ending is None and silent_s >= SILENCE_LIMIT_S:
+            self.ending = Ending("silent", BackOff(), f"nothing came for {silent_s:.0f} s")
+
+    def receive(self, frame: bytes | str, received_ns: int, now_s: float) -> list[Tick]:
+        """Ticks of one message, in order; each instrument's first one is a snapshot.
+
+        Those that waited for the feed's clock come with the message that makes it known.
+        """
+        self._alive_s = now_s
+        if isinstance(frame, bytes):
+            return self._ticks(frame, received_ns)
+        self.faults[Fault.TEXT] += 1
+        return []
+
+    def _ticks(self, frame: bytes, received_ns: int) -> list[Tick]:
+        """The hot loop: a settled instrument's quote and open interest take no call."""
+        ticks: list[Tick] = []
+        find, put, clock = self._settled.get, ticks.append, self._clock
+        quote, interest = _QUOTE_HEAD.unpack_from, _INTEREST_BODY.unpack_from
+        received_s = received_ns // 1_000_000_000
+        offset_s, latest_s = clock.offset_s or 0, clock.latest_s(received_s)
+        at, end = 0, len(frame)
+        last_quote, last_interest = end - _QUOTE_SIZE, end - _INTEREST_SIZE
+        while at < end:
+            code = frame[at]
+            if code == _QUOTE and at <= last_quote:
+                length, name, raw, size, time_s, volume = quote(frame, at)
+                held = find(name)
+                if held and length == _QUOTE_SIZE and 0 < raw < inf and 0 < time_s <= latest_s:
+                    if raw != held.raw:
+                        held.raw, held.price = raw, held.nearest(raw)
+                    exchange, token, symbol = held.exchange, held.token, held.symbol
+                    price, interest_now, flags = held.price, held.open_interest, held.flags
+                    t = (time_s - offset_s) * 1_000
+                    put(
+                        Tick(
+                            BROKER, exchange, token, symbol, price, size, volume, interest_now,
+                            t, received_ns, flags,
+                        )
+                    )  # fmt: skip
+                    at += _QUOTE_SIZE
+                    continue
+            elif code == _INTEREST and at <= last_interest:
+                length, name, value = interest(frame, at)
+                held = find(name)
+                if held and length == _INTEREST_SIZE:
+                    held.open_interest = value
+                    at += _INTEREST_SIZE
+                    continue
+            update, at = read(frame, at, self.faults)
+            if update is not None:
+                self._accept(update, received_ns, ticks)
+                offset_s, latest_s = clock.offset_s or 0, clock.latest_s(received_s)
+        return ticks
+
+    def references(self) -> Sequence[Reference]:
+        """Previous closes that came since the last call, with their instruments' names."""
+        learned, self._references = self._references, []
+        return learned
+
+    def status(self) -> Mapping[str, object]:
+        """The clock's offset and how it is known, what waits for it, changes of market status."""
+        return {
+            "clock_offset_s": self._clock.offset_s,
+            "clock_offset_given": self._clock.given,
+            "waiting_for_clock": len(self._waiting),
+            "market_status_changes": self._market_changes,
+        }
+
+    def _accept(self, update: Update, received_ns: int, ticks: list[Tick]) -> None:
+        """Take what is not a settled instrument's quote or open interest."""
         if isinstance(update, Disconnect):
-            self.disconnect = update.reason
-            return True
+            self.ending = disconnect(update.reason)
+            return
+        self.authenticated = True
         if isinstance(update, MarketStatus):
-            return True
-        held = self._held.get((update.segment, update.security_id))
+            self._market_changes += 1
+            return
+        held = self._held.get(NAME.pack(update.segment, update.security_id))
         if held is None:
             self.faults[Fault.NOT_SUBSCRIBED] += 1
-            return False
+            return
+        if not held.heard:
+            held.heard = True
+            self.proved += 1
         if isinstance(update, OpenInterest):
             held.open_interest = update.open_interest
-        elif not isinstance(update, PreviousClose):
-            _complete(update, held)
-        return True
+        elif isinstance(update, PreviousClose):
+            self._refer(held, update.previous_close)
+        else:
+            self._price(held, update, received_ns, ticks)
 
-    def _request(self, code: int, keys: Sequence[tuple[int, int]]) -> None:
-        """Put requests out, as many as the limit of one makes necessary."""
-        if not self._is_open:
+    def _refer(self, held: Held, previous_close: float) -> None:
+        if 0 < previous_close < inf:
+            close = held.nearest(previous_close)
+            key, symbol = held.instrument.key, held.symbol
+            self._references.append(Reference(key, "", prev_day_close=close, name=symbol))
+
+    def _price(self, held: Held, update: Priced, received_ns: int, ticks: list[Tick]) -> None:
+        """Make a tick where price and time are usable; let it wait until the clock is known."""
+        fault = _fault(update) or self._untimely(held, update.last_trade_time_s, received_ns)
+        if fault:
+            self.faults[fault] += 1
+            if fault in _UNTRADED:
+                self._settled[held.name] = held
             return
-        for start in range(0, len(keys), MAX_PER_REQUEST):
-            self._out.append(_encode(_message(code, keys[start : start + MAX_PER_REQUEST])))
+        known = self._clock.offset_s is not None
+        if not known and len(self._waiting) >= self._max_waiting:
+            self._settled.pop(held.name, None)
+            self.faults[Fault.CLOCK_UNKNOWN] += 1
+            return
+        snapshot = TICK_SNAPSHOT * (held.name not in self._settled)
+        tick = _tick(held, update, received_ns, held.flags | snapshot)
+        self._settled[held.name] = held
+        self._waiting.append(tick)
+        if known:
+            self._release(ticks)
+
+    def _untimely(self, held: Held, time_s: int, received_ns: int) -> str | None:
+        """Learn the clock from an update's time; the fault of one that is true on neither."""
+        received_s = received_ns // 1_000_000_000
+        if not held.since_s:
+            held.since_s = received_s
+        settled = received_s - held.since_s >= SETTLED_AFTER_S
+        live = settled and 0 < held.time_s < time_s
+        held.time_s = time_s
+        if not self._clock.observe(time_s, received_s, live):
+            return Fault.IMPLAUSIBLE_TIME
+        latest_s = self._clock.latest_s(received_s)
+        return Fault.IMPLAUSIBLE_TIME if 0 < latest_s < time_s else None
+
+    def _release(self, ticks: list[Tick]) -> None:
+        """Give what waited, in order, now that its times can be told."""
+        offset_ms = (self._clock.offset_s or 0) * 1_000
+        for tick in self._waiting:
+            tick.timestamp_ms -= offset_ms
+        ticks += self._waiting
+        self._waiting = []
 
 
-def _message(code: int, keys: Sequence[tuple[int, int]]) -> dict[str, object]:
-    return {
-        "RequestCode": int(code),
-        "InstrumentCount": len(keys),
-        "InstrumentList": [
-            {"ExchangeSegment": Segment(segment).name, "SecurityId": str(security_id)}
-            for segment, security_id in keys
-        ],
-    }
+_UNTRADED: Final = frozenset({NO_PRICE, Fault.NO_TIME})
+"""Faults of an instrument that has not traded yet: what comes next is no snapshot but a trade."""
+
+
+def _fault(update: Priced) -> str | None:
+    if update.last_price == 0:
+        return NO_PRICE
+    if not 0 < update.last_price < inf:
+        return Fault.BAD_PRICE
+    return None if update.last_trade_time_s else Fault.NO_TIME
+
+
+def _tick(held: Held, update: Priced, received_ns: int, flags: int) -> Tick:
+    """A tick whose time is still that of the feed's clock."""
+    if isinstance(update, Full):
+        held.open_interest = update.open_interest
+    size, volume = (
+        (0, None) if isinstance(update, Ticker) else (update.last_size, update.day_volume)
+    )
+    return Tick(
+        BROKER,
+        held.exchange,
+        held.token,
+        held.symbol,
+        held.nearest(update.last_price),
+        size,
+        volume,
+        held.open_interest,
+        update.last_trade_time_s * 1_000,
+        received_ns,
+        flags,
+    )
