@@ -16,7 +16,7 @@ from tapewire.market.sessions import SessionCalendar
 from tapewire.model.feeds import Feed
 from tapewire.model.streams import Stream
 
-BAR_STREAMS: Final = frozenset({Stream.TRADES, Stream.AGGREGATE})
+BAR_STREAMS: Final = frozenset({Stream.TRADES, Stream.AGGREGATE, Stream.TICKS})
 """Streams that are folded into bars: a ``Part`` may take them."""
 
 
@@ -44,8 +44,8 @@ class Context(Struct, frozen=True):
 Make = Callable[[Context], Part | Analyzer | None]
 """Builds a fresh analyzer for one ownership of one shard; None: nothing to do there.
 
-A ``Part`` takes the bars of ``trades`` or ``aggregate``; an ``Analyzer`` of another stream
-takes its events, and also has ``second_ms`` and ``skipped`` (``services/shard_state.py``).
+A ``Part`` takes the bars of ``trades``, ``aggregate`` or ``ticks``; an ``Analyzer`` of another
+stream takes its events, and also has ``second_ms`` and ``skipped`` (``services/shard_state.py``).
 Raise ValueError for options that make no sense.
 """
 
@@ -54,9 +54,9 @@ class Plugin(Struct, frozen=True, kw_only=True):
     """One analyzer.
 
     ``streams``: those that it folds; none means whichever quote records fold
-    (``QUOTE_SOURCE``). ``feeds``: what it publishes beyond the feed table; each needs a
-    ``row`` to be served and dumped. ``options``: the names that it understands. ``default``:
-    whether it is on unless the setting says otherwise (built-in ones only).
+    (``QUOTE_SOURCE``, and ``ticks``). ``feeds``: what it publishes beyond the feed table; each
+    needs a ``row`` to be served and dumped. ``options``: the names that it understands.
+    ``default``: whether it is on unless the setting says otherwise (built-in ones only).
     """
 
     make: Make

@@ -2,7 +2,8 @@
 
 Quote records and boards fold ``QUOTE_SOURCE`` (``auto``: aggregates where subscribed, else
 trades); candles fold trades where subscribed, else aggregates. Of ``A`` and ``AM`` only
-``A`` counts (architecture section 4). What else is folded comes from ``plugins.py``.
+``A`` counts (architecture section 4). Ticks are a market of their own: all of it is folded from
+them, by India's calendar. What else is folded comes from ``plugins.py``.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -17,10 +18,12 @@ from tapewire.analyzers.candles import GRACE_MS, AtomicOhlcEngine
 from tapewire.analyzers.leaderboard import BoardFilter, LeaderboardAnalyzer
 from tapewire.analyzers.part import Part
 from tapewire.analyzers.quotes import QuoteRecords
+from tapewire.analyzers.ticks import TickFold
 from tapewire.analyzers.trades import TradeFold
 from tapewire.market.conditions import ConditionTable
 from tapewire.market.sessions import SessionCalendar
 from tapewire.model.candle_names import MINUTE_MS
+from tapewire.model.markets import US, market_of
 from tapewire.model.streams import Shard, Stream
 from tapewire.services.plugins import CORE, DEFAULT, Chosen, choose, core_of, is_part
 from tapewire.services.shard_state import TimedAnalyzer
@@ -66,27 +69,34 @@ class Analysis(Struct, frozen=True, kw_only=True):
         """Length of the aggregates that count."""
         return MINUTE_MS if "AM" in self.topics and "A" not in self.topics else SECOND_MS
 
+    def exchange_of(self, stream: Stream) -> str:
+        """The exchange whose calendar a stream's events follow."""
+        market = market_of(stream)
+        return self.exchange if market == US else market.calendar
+
     def choosing(self, listed: Sequence[str]) -> "Analysis":
         """The same with the analyzers that ``TAPEWIRE_ANALYZERS`` names; PluginError if wrong.
 
         Each is built once, so that one that cannot be is known before anything is folded.
         """
         chosen = structs.replace(self, core=core_of(listed), others=choose(listed))
-        calendar = SessionCalendar.load(self.exchange)
         for stream in Stream:
-            chosen.others_of(stream, calendar)
+            chosen.others_of(stream, SessionCalendar.load(self.exchange_of(stream)))
         return chosen
 
-    def maker(
-        self, calendar: SessionCalendar | None = None
-    ) -> Callable[[Shard], Sequence[TimedAnalyzer]]:
+    def maker(self, *calendars: SessionCalendar) -> Callable[[Shard], Sequence[TimedAnalyzer]]:
         """A function that builds fresh analyzers for one ownership of a shard.
 
-        ``calendar``: one that is corrected while they run; else the shipped one.
+        ``calendars``: those that are corrected while they run; of other exchanges the shipped
+        ones.
         """
-        calendar = calendar or SessionCalendar.load(self.exchange)
+        known = {calendar.exchange: calendar for calendar in calendars}
 
         def make(shard: Shard) -> Sequence[TimedAnalyzer]:
+            exchange = self.exchange_of(shard.stream)
+            if exchange not in known:
+                known[exchange] = SessionCalendar.load(exchange)
+            calendar = known[exchange]
             fold = _FOLDS.get(shard.stream)
             parts, analyzers = self.others_of(shard.stream, calendar)
             return [*(fold(self, calendar, parts) if fold else ()), *analyzers]
@@ -100,14 +110,15 @@ class Analysis(Struct, frozen=True, kw_only=True):
         parts: list[Any] = []
         analyzers: list[Any] = []
         for one in self.others:
-            if stream in (one.plugin.streams or (self.quotes_from,)):
+            if stream in (one.plugin.streams or (self.quotes_from, Stream.TICKS)):
                 made = one.make(stream, calendar)
                 if made is not None:
                     (parts if is_part(made) else analyzers).append(made)
         return parts, analyzers
 
     def _quotes(self, stream: Stream) -> list[Part]:
-        if self.quotes_from is not stream or not self.core & {"quotes", "leaderboard"}:
+        folded = stream in (self.quotes_from, Stream.TICKS)
+        if not folded or not self.core & {"quotes", "leaderboard"}:
             return []
         quotes = QuoteRecords()
         if "leaderboard" not in self.core:
@@ -115,9 +126,10 @@ class Analysis(Struct, frozen=True, kw_only=True):
         return [quotes, LeaderboardAnalyzer(quotes, listed=self.listed)]
 
     def _candles(self, stream: Stream, calendar: SessionCalendar) -> list[Part]:
-        if self.candles_from is not stream or "candles" not in self.core:
+        folded = stream in (self.candles_from, Stream.TICKS)
+        if not folded or "candles" not in self.core:
             return []
-        return [AtomicOhlcEngine(calendar, grace_ms=self.grace_ms)]
+        return [AtomicOhlcEngine(calendar, market_of(stream).exchange, self.grace_ms)]
 
     def fold_trades(
         self, calendar: SessionCalendar, others: Sequence[Part]
@@ -140,6 +152,14 @@ class Analysis(Struct, frozen=True, kw_only=True):
         parts = [*self._quotes(Stream.AGGREGATE), *others, *candles]
         return [AggregateFold(calendar, parts, self.bar_ms)] if parts else ()
 
+    def fold_ticks(
+        self, calendar: SessionCalendar, others: Sequence[Part]
+    ) -> Sequence[TimedAnalyzer]:
+        """One fold of broker ticks."""
+        candles = self._candles(Stream.TICKS, calendar)
+        parts = [*self._quotes(Stream.TICKS), *others, *candles]
+        return [TickFold(calendar, parts)] if parts else ()
+
     def fold_quotes(
         self, calendar: SessionCalendar, others: Sequence[Part]
     ) -> Sequence[TimedAnalyzer]:
@@ -153,4 +173,5 @@ _FOLDS: dict[Stream, _Fold] = {
     Stream.TRADES: Analysis.fold_trades,
     Stream.AGGREGATE: Analysis.fold_aggregates,
     Stream.QUOTES: Analysis.fold_quotes,
+    Stream.TICKS: Analysis.fold_ticks,
 }

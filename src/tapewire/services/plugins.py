@@ -67,7 +67,9 @@ BUILT_IN: Final[Mapping[str, Plugin]] = {
         make=_daily_range, options=frozenset(RangeRules.__struct_fields__), default=True
     ),
     "top_trades": Plugin(
-        make=lambda context: TopTradesAnalyzer(), streams=(Stream.TRADES,), default=True
+        make=lambda context: TopTradesAnalyzer(),
+        streams=(Stream.TRADES, Stream.TICKS),
+        default=True,
     ),
     "massive_data": Plugin(
         make=_massive_data, streams=STREAMS, options=frozenset({"streams"}), default=False

@@ -147,7 +147,7 @@ class MassiveDataProcessor:
                 self._make_analyzers(shard),
                 self._decode,
                 live=options.live,
-                delay_ms=options.delay_ms,
+                delay_ms=options.delay_of(shard.stream),
             )
             owner = ShardOwner(state, consumer, self._cache, self._options, self._now_ms)
             self._owners[shard] = owner

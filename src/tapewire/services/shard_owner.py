@@ -16,6 +16,7 @@ from tapewire.analyzers.analyzer import ROWS
 from tapewire.caches.cache import CacheUnavailable, Place, StoreLostWrites, WidgetCache
 from tapewire.model.changes import PRIVATE, Changes
 from tapewire.model.rows import Reference
+from tapewire.model.streams import Stream
 from tapewire.queues.queue import Consumer, Delivery
 from tapewire.services.shard_state import ShardState
 
@@ -36,7 +37,8 @@ class ProcessorOptions(Struct, frozen=True, kw_only=True):
     """How a processor runs. ``index`` of ``processors`` says which shards are its own.
 
     ``live`` lets quiet shards' clocks run at wall speed; a replay must not. ``delay_ms`` is how
-    far the feed is behind the wall clock, None where any day may be played (``ShardState``).
+    far the feed is behind the wall clock, None where any day may be played (``ShardState``);
+    ``tick_delay_ms`` the same of brokers' ticks, whose feed is another.
     """
 
     instance: str = "0"
@@ -46,6 +48,11 @@ class ProcessorOptions(Struct, frozen=True, kw_only=True):
     prefetch: int = 500
     live: bool = True
     delay_ms: int | None = None
+    tick_delay_ms: int | None = None
+
+    def delay_of(self, stream: Stream) -> int | None:
+        """How far the feed that a stream comes from is behind the wall clock."""
+        return self.tick_delay_ms if stream is Stream.TICKS else self.delay_ms
 
 
 class ShardOwner:

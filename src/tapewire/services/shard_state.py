@@ -346,6 +346,7 @@ _TIMES: Final[Mapping[Stream, Callable[[Event], float]]] = {
     Stream.TRADES: attrgetter("timestamp_ms"),
     Stream.QUOTES: attrgetter("timestamp_ms"),
     Stream.HALTS: attrgetter("timestamp_ms"),
+    Stream.TICKS: attrgetter("timestamp_ms"),
     Stream.AGGREGATE: attrgetter("end_timestamp"),
 }
 """Times of a stream's events, for a look at many of them: a fraction of ``event_ms``'s cost."""
