@@ -19,6 +19,7 @@ from tapewire.providers.batcher import Batcher, Slice
 from tapewire.providers.massive.protocol import decode
 from tapewire.providers.massive.splitter import FrameSplitter, QueueNameResolver
 from tapewire.services.analysis import Analysis
+from tapewire.services.listener import newest_of
 from tapewire.services.reception import Reception
 from tapewire.services.shard_owner import stored_name
 from tapewire.services.shard_state import ShardState
@@ -80,13 +81,13 @@ class Line:
         """What the listener publishes for a frame of events, at once."""
         split = self._splitter.split(f"[{','.join(frame)}]")
         slices = [each for each in split if isinstance(each, Slice)]
-        self._reception.note(slices, self._now_ns, 1, "")
+        self._reception.note(newest_of(slices), self._now_ns, 1, "")
         full = self._batcher.add(slices, self._now_ns)
         return [*full, *self._batcher.flush()]
 
     def heartbeats(self) -> list[Batch]:
         """An empty batch for every shard."""
-        return self._batcher.heartbeat(self._now_ns, self._reception.newest_ms() or 0)
+        return self._batcher.heartbeat(self._now_ns, self._reception.newest_ms or 0)
 
     def endings(self) -> list[Batch]:
         """The batches that end a replay."""

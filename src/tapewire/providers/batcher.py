@@ -20,7 +20,7 @@ MAX_WAIT_NS = 10_000_000
 
 
 class Slice(Struct, gc=False, frozen=True):
-    """Some events of one frame that belong to one shard: their raw JSON, joined by commas."""
+    """Some events of one frame that belong to one shard, as they travel (see ``Batcher``)."""
 
     shard: Shard
     count: int
@@ -41,8 +41,9 @@ class _Open(Struct):
 class Batcher:
     """Joins slices per shard until a batch is large or old enough.
 
-    ``events`` and ``batches`` count by stream what was closed, ``untaken`` the events by
-    stream for which this listener has no shard.
+    ``separator`` goes between slices: a comma where events travel as JSON. ``events`` and
+    ``batches`` count by stream what was closed, ``untaken`` the events by stream for which
+    this listener has no shard.
     """
 
     def __init__(
@@ -53,17 +54,24 @@ class Batcher:
         *,
         max_bytes: int = MAX_BATCH_BYTES,
         max_wait_ns: int = MAX_WAIT_NS,
+        separator: bytes = b",",
     ) -> None:
         self._provider = provider
         self._producer = producer
         self._max_bytes = max_bytes
         self._max_wait_ns = max_wait_ns
+        self._join = separator.join
         self._epoch = 0
         self._open = {shard: _Open() for shard in shards}
         self._closed: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
         self.batches: Counter[str] = Counter()
         self.untaken: Counter[str] = Counter()
+
+    @property
+    def shards(self) -> list[Shard]:
+        """The shards that it makes batches for."""
+        return list(self._open)
 
     def begin(self, epoch: int) -> list[Batch]:
         """Start an epoch at offset 0; returns what was still open, under the old one."""
@@ -89,6 +97,23 @@ class Batcher:
             if open_batch.size >= self._max_bytes:
                 full.append(self._close(piece.shard, open_batch))
         return full
+
+    def lose(self, slices: Sequence[Slice]) -> list[Batch]:
+        """Count slices as taken in that will never be published; returns what came before them.
+
+        Consumers see the gap in the offset of their shard's next batch.
+        """
+        before = []
+        for piece in slices:
+            open_batch = self._open.get(piece.shard)
+            if open_batch is None:
+                self.untaken[piece.shard.stream] += piece.count
+                continue
+            if open_batch.pieces:
+                before.append(self._close(piece.shard, open_batch))
+            open_batch.offset += piece.count
+            self._closed[piece.shard.name] += piece.count
+        return before
 
     def due(self, now_ns: int) -> list[Batch]:
         """Batches whose first event is as old as may be."""
@@ -147,7 +172,7 @@ class Batcher:
         ]
 
     def _close(self, shard: Shard, one: _Open) -> Batch:
-        batch = self._batch(shard, one, one.first_ns, b",".join(one.pieces))
+        batch = self._batch(shard, one, one.first_ns, self._join(one.pieces))
         self._closed[shard.name] += one.count
         self.events[shard.stream] += one.count
         self.batches[shard.stream] += 1

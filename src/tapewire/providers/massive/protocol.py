@@ -16,8 +16,9 @@ import msgspec
 from msgspec import Struct
 
 from tapewire.providers.batcher import Slice
+from tapewire.providers.decoded import Decoded
 from tapewire.providers.massive.splitter import FrameSplitter, QueueNameResolver, Status
-from tapewire.providers.massive.wire import Decoded, Skipped, decode
+from tapewire.providers.massive.wire import Skipped, decode
 
 __all__ = [
     "RECONNECT",

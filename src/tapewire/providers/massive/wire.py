@@ -21,6 +21,7 @@ from tapewire.market.symbols import MAX_SYMBOL_LENGTH, is_test_symbol, is_valid_
 from tapewire.model.batch import Batch
 from tapewire.model.events import Aggregate, Event, Luld, Quote, Trade
 from tapewire.model.streams import Stream
+from tapewire.providers.decoded import Decoded
 
 MIN_MS: Final = 946_684_800_000
 """2000-01-01: calendars begin here; an earlier time is a fault."""
@@ -46,16 +47,6 @@ class Skipped:
     TEST_SYMBOL: Final = "test_symbol"
     BAD_SYMBOL: Final = "bad_symbol"
     UNKNOWN_EVENT: Final = "unknown_event"
-
-
-class Decoded(NamedTuple):
-    """Events of a batch in order, and how many were left out, by reason.
-
-    ``len(events) + sum(skipped.values())`` is the batch's ``count``.
-    """
-
-    events: list[Event]
-    skipped: Mapping[str, int]
 
 
 class BadValueError(ValueError):
