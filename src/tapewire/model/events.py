@@ -18,6 +18,9 @@ TICK_INDEX: Final = 2
 """``Tick.flags``: the value of an index; nothing is traded in it."""
 TICK_TRADE: Final = 4
 """``Tick.flags``: the broker says that this update was caused by a trade."""
+TICK_IN_ORDER: Final = 8
+"""``Tick.flags``: the listener's own mark: neither older nor with less volume than what it had
+of the instrument, so that candles could do without the tick where others of its second stay."""
 
 
 class Trade(Struct, gc=False):
