@@ -6,24 +6,19 @@ the current second the newest of each symbol waits for the cut, so that one whic
 and again costs the parts nothing; what waits is shown at each drain.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from msgspec import structs
 
-from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import SECOND_MS
+from tapewire.analyzers.fold import SecondFold
 from tapewire.analyzers.part import Part
-from tapewire.analyzers.second_log import SecondLog
-from tapewire.analyzers.shard_clock import LATENESS_MS, ShardClock, read_standing
+from tapewire.analyzers.shard_clock import LATENESS_MS
 from tapewire.market.sessions import SessionCalendar
 from tapewire.model.changes import Changes
-from tapewire.model.events import Aggregate, Clock, Event, Gap
-from tapewire.model.rows import Fact, Reference
+from tapewire.model.events import Aggregate
 from tapewire.model.streams import Stream
-
-_MARKS: Final = frozenset({Clock, Gap})
 
 
 @runtime_checkable
@@ -46,7 +41,7 @@ class ShowsAggregates(Protocol):
         """Show these with the next drain; the cut brings them again, perhaps corrected."""
 
 
-class AggregateFold:
+class AggregateFold(SecondFold[Aggregate, list[object]]):
     """Fold the ``aggregate`` stream; an ``Analyzer``.
 
     ``bar_ms`` is the length that is folded (1,000 for ``A``, 60,000 for ``AM``): of both
@@ -59,36 +54,11 @@ class AggregateFold:
     def __init__(
         self, calendar: SessionCalendar, parts: Sequence[Part], bar_ms: int = SECOND_MS
     ) -> None:
-        self._clock = ShardClock(calendar, parts)
+        super().__init__(calendar, parts, "aggregates", list)
         self._takers = [part for part in parts if isinstance(part, TakesAggregates)]
         self._showing = [part for part in parts if isinstance(part, ShowsAggregates)]
         self._bar_ms = bar_ms
-        self._calendar = calendar
         self._waiting: dict[str, Aggregate] = {}
-        self._drained: dict[str, Aggregate] = {}
-        self._log = SecondLog(_NAME, list)
-        self._standing_changed = False
-        self.skipped: Counter[str] = Counter()
-
-    @property
-    def second_ms(self) -> int:
-        """Start of the current second of event time, -1 before the first event."""
-        return self._clock.second_ms
-
-    def apply(self, events: Sequence[Event]) -> None:
-        """Fold bars, clocks and gaps in order."""
-        if _MARKS.isdisjoint(map(type, events)):
-            self._fold(events)  # type: ignore[arg-type]
-            return
-        for event in events:
-            if isinstance(event, Clock):
-                self._tick(event)
-            elif isinstance(event, Gap):
-                self._clock.gap(event)
-                self._standing_changed = self._clock.second_ms >= 0
-                self._drained = {}
-            else:
-                self._fold((event,))  # type: ignore[arg-type]
 
     def _fold(self, aggregates: Iterable[Aggregate]) -> None:
         """Keep the newest of each symbol: one dict store for a bar that replaces a waiting one."""
@@ -141,36 +111,15 @@ class AggregateFold:
             part.take(aggregate)
         self._drained.pop(aggregate.symbol, None)  # what waits is shown on top of it
 
-    def _tick(self, clock: Clock) -> None:
-        if clock.timestamp_ms >= self._clock.cut_ms and self._clock.covers(clock.timestamp_ms):
-            self._cut(clock.timestamp_ms)
-        if clock.final and self._clock.second_ms >= 0:
-            self._cut(self._clock.cut_ms)
-            self._clock.finish()
-
-    def _cut(self, timestamp_ms: int) -> None:
-        """End the second: the parts get what waited, in an order that no restart changes."""
-        waiting, self._waiting, self._drained = self._waiting, {}, {}
-        self._log.end(self._clock.second_ms)
+    def _end(self, timestamp_ms: int) -> None:
+        """The parts get what waited, in an order that no restart changes."""
+        waiting, self._waiting = self._waiting, {}
         for symbol in sorted(waiting):
             self._give(waiting[symbol])
-        self._clock.cut(timestamp_ms, (), ())
-        self._standing_changed = True
+        self._end_with(timestamp_ms, ())
 
-    def refer(self, references: Iterable[Reference]) -> None:
-        """Give reference rows to the parts; what waits is shown again with them."""
-        self._clock.refer(references)
-        self._drained = {}
-
-    def learn(self, facts: Iterable[Fact]) -> None:
-        """Give facts to the parts that take them, and show what waits of these symbols again."""
-        told = list(facts)
-        self._clock.learn(told)
-        for fact in told:
-            self._drained.pop(fact.symbol, None)
-
-    def drain(self) -> Changes:
-        """Changes of every part, what waits for the cut, and where this shard stands."""
+    def _changes(self) -> Changes:
+        """Changes of every part, and what waits for the cut."""
         if self._log.wants_all:
             self._drained = {}
         drained = self._drained
@@ -185,37 +134,8 @@ class AggregateFold:
         changes = self._clock.drain(())
         fields = [list(structs.astuple(one)) for one in unfinished.values()]
         self._log.write(changes, self._clock.second_ms, fields)
-        if self._standing_changed:
-            changes.private[_NAME] = {"standing": self._clock.pack([])}
-            self._standing_changed = False
         return changes
 
-    def renew(self) -> None:
-        """Make the next drain write everything."""
-        self._clock.renew()
-        self._drained = {}
-        self._standing_changed = self._clock.second_ms >= 0
-
-    def first_hashes(self) -> Sequence[str]:
-        """The hash that says where the earlier owner stood."""
-        return [_NAME]
-
-    def further_hashes(self, private: Hashes) -> Sequence[str]:
-        """What waited, and the parts' hashes as of there."""
-        standing = read_standing(private.get(_NAME, {}).get("standing"))
-        if standing is None:
-            return []
-        return [self._log.hash(standing.second_ms), *self._clock.hashes(standing.second_ms)]
-
-    def restore(self, private: Hashes) -> None:
-        """Stand where the earlier owner stood, in the middle of its second."""
-        standing = read_standing(private.get(_NAME, {}).get("standing"))
-        if standing is None:
-            return
-        self._clock.restore(standing, private)
-        for fields in self._log.restore(private.get(self._log.hash(standing.second_ms), {})):
-            aggregate = Aggregate(*fields)
-            self._waiting[aggregate.symbol] = self._drained[aggregate.symbol] = aggregate
-
-
-_NAME: Final = "aggregates"
+    def _take_back(self, entry: list[object]) -> None:
+        aggregate = Aggregate(*entry)  # type: ignore[arg-type]  # as it was written
+        self._waiting[aggregate.symbol] = self._drained[aggregate.symbol] = aggregate

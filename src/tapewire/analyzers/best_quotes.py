@@ -5,26 +5,23 @@ one dictionary store a quote, and rows at the cuts, of the symbols that changed.
 other streams read these rows as facts (``bid``, ``ask``, ... of a quote record).
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable
 
 from msgspec import msgpack
 from msgspec.structs import astuple
 
 from tapewire.analyzers.analyzer import Hashes
-from tapewire.analyzers.shard_clock import LATENESS_MS, ShardClock, read_standing
+from tapewire.analyzers.fold import Fold
+from tapewire.analyzers.shard_clock import LATENESS_MS
 from tapewire.market.sessions import SessionCalendar
 from tapewire.model.changes import Changes
-from tapewire.model.events import Clock, Event, Gap, Quote
+from tapewire.model.events import Quote
 from tapewire.model.feeds import best_quote_hash
-from tapewire.model.rows import BestQuote, Reference, encode_row
+from tapewire.model.rows import BestQuote, encode_row
 from tapewire.model.streams import Stream
 
-_MARKS: Final = frozenset({Clock, Gap})
 
-
-class BestQuotes:
+class BestQuotes(Fold[Quote]):
     """Fold the ``quotes`` stream; an ``Analyzer``.
 
     The newest quote of a symbol by (timestamp, sequence) counts, whatever order they came
@@ -36,35 +33,13 @@ class BestQuotes:
     stream = Stream.QUOTES
 
     def __init__(self, calendar: SessionCalendar) -> None:
-        self._calendar = calendar
-        self._clock = ShardClock(calendar, (), ("best_quote", "private:best_quotes"))
+        super().__init__(calendar, (), "quotes", ("best_quote", "private:best_quotes"))
         self._newest_ms: float = -1
         self._now: dict[str, Quote] = {}  # since the last drain
         self._second: dict[str, Quote] = {}  # of the current second, drained
         self._before: dict[str, Quote] = {}  # as of the last cut
         self._unwritten: dict[str, dict[str, Quote]] = {}
         self._unsaved: dict[str, Quote] = {}
-        self._standing_changed = False
-        self.skipped: Counter[str] = Counter()
-
-    @property
-    def second_ms(self) -> int:
-        """Start of the current second of event time, -1 before the first event."""
-        return self._clock.second_ms
-
-    def apply(self, events: Sequence[Event]) -> None:
-        """Fold quotes, clocks and gaps in order."""
-        if _MARKS.isdisjoint(map(type, events)):
-            self._fold(events)  # type: ignore[arg-type]
-            return
-        for event in events:
-            if isinstance(event, Clock):
-                self._tick(event)
-            elif isinstance(event, Gap):
-                self._clock.gap(event)
-                self._standing_changed = self.second_ms >= 0
-            else:
-                self._fold((event,))  # type: ignore[arg-type]
 
     def _fold(self, quotes: Iterable[Quote]) -> None:
         cut_ms, newest_ms, now = self._clock.cut_ms, self._newest_ms, self._now
@@ -100,23 +75,12 @@ class BestQuotes:
     def _turn_ms(self) -> int:
         return self._clock.day.turn_ms if self._clock.day else 0
 
-    def _tick(self, clock: Clock) -> None:
-        if clock.timestamp_ms >= self._clock.cut_ms and self._clock.covers(clock.timestamp_ms):
-            self._cut(clock.timestamp_ms)
-        if clock.final and self.second_ms >= 0:
-            self._cut(self._clock.cut_ms)
-
-    def _cut(self, timestamp_ms: int) -> bool:
-        """End the second: what it brought will be written; False for an unknown time."""
-        if not self._clock.covers(timestamp_ms):
-            self.skipped["bad_timestamp"] += 1
-            return False
+    def _end(self, timestamp_ms: int) -> None:
+        """What the second brought will be written."""
         if self._now or self._second:
             self._put_away()
         if self._clock.cut(timestamp_ms, (), ()):
             self._before, self._unsaved = {}, {}
-        self._standing_changed = True
-        return True
 
     def _put_away(self) -> None:
         """The second is over: its quotes are what stands now."""
@@ -126,12 +90,9 @@ class BestQuotes:
         self._before.update(second)
         self._unwritten.setdefault(best_quote_hash(self._date()), {}).update(second)
 
-    def refer(self, references: Iterable[Reference]) -> None:
-        """Best quotes need no references."""
-
-    def drain(self) -> Changes:
+    def _changes(self) -> Changes:
         """Rows as of the last cut, and what a restart needs of the second since."""
-        changes = self._clock.drain(())
+        changes = super()._changes()
         for name, quotes in self._unwritten.items():
             changes.rows[name] = {symbol: encode_row(row(q)) for symbol, q in quotes.items()}
         self._unwritten = {}
@@ -141,9 +102,6 @@ class BestQuotes:
             packed = {symbol: _encode(astuple(quote)) for symbol, quote in saved.items()}
             changes.private[_saved_hash(self._date())] = packed
             self._unsaved = {}
-        if self._standing_changed:
-            changes.private[_NAME] = {"standing": self._clock.pack([])}
-            self._standing_changed = False
         return changes
 
     def _date(self) -> str:
@@ -151,30 +109,19 @@ class BestQuotes:
 
     def renew(self) -> None:
         """Make the next drain write everything."""
+        super().renew()
         self._unsaved = self._before | self._second
         if self._before:
             self._unwritten[best_quote_hash(self._date())] = dict(self._before)
-        self._standing_changed = self.second_ms >= 0
 
-    def first_hashes(self) -> Sequence[str]:
-        """The hash that says where the earlier owner stood."""
-        return [_NAME]
+    def _hashes(self, second_ms: int) -> list[str]:
+        return [_saved_hash(self._calendar.trading_date(second_ms))]
 
-    def further_hashes(self, private: Hashes) -> Sequence[str]:
-        """The quotes of the day on which that was."""
-        standing = read_standing(private.get(_NAME, {}).get("standing"))
-        return [_saved_hash(self._calendar.trading_date(standing.second_ms))] if standing else []
-
-    def restore(self, private: Hashes) -> None:
-        """Stand where the earlier owner stood, in the middle of its second."""
-        standing = read_standing(private.get(_NAME, {}).get("standing"))
-        if standing is None:
-            return
-        self._clock.restore(standing, private)
+    def _resume(self, second_ms: int, private: Hashes) -> None:
         for packed in private.get(_saved_hash(self._date()), {}).values():
             quote = Quote(*_decode(packed))
             self._newest_ms = max(self._newest_ms, quote.timestamp_ms)
-            young = quote.timestamp_ms >= standing.second_ms
+            young = quote.timestamp_ms >= second_ms
             (self._second if young else self._before)[quote.symbol] = quote
         if self._before:  # a late one of the unfinished second may not have been written
             self._unwritten[best_quote_hash(self._date())] = dict(self._before)
@@ -190,9 +137,6 @@ def row(quote: Quote) -> BestQuote:
         quote.ask_size if quote.ask else None,
         int(quote.timestamp_ms),
     )
-
-
-_NAME: Final = "quotes"
 
 
 def _saved_hash(date: str) -> str:

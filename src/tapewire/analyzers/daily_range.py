@@ -13,7 +13,7 @@ from msgspec import Struct, field, msgpack
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import Bar
-from tapewire.analyzers.gap_mark import GapMark
+from tapewire.analyzers.gap_mark import GapMarked
 from tapewire.market.sessions import Session, TradingDay
 from tapewire.model.changes import Changes
 from tapewire.model.events import Aggregate
@@ -102,7 +102,7 @@ class Run(Struct, array_like=True, gc=False):
     closes: list[float] = field(default_factory=lambda: [0.0, 0.0])
 
 
-class DailyRangeAnalyzer:
+class DailyRangeAnalyzer(GapMarked):
     """A ``Part`` that publishes ``daily_range:{symbol}`` rows and range alerts.
 
     **Ranges.** Each high/low-eligible print widens the range of the session in which its bar
@@ -133,15 +133,13 @@ class DailyRangeAnalyzer:
     dated: Final = ("daily_range", "private:ranges", "private:range_runs")
 
     def __init__(self, rules: RangeRules | None = None) -> None:
+        super().__init__()
         rules = rules or RangeRules()
         self._cooldown_ms = round(rules.cooldown_s * 1000)
         self._running_cooldown_ms = round(rules.running_cooldown_s * 1000)
         near = rules.near_pct / 100 + _ROUNDING
         self._near = (1 - near, 1 + near)
         self._rising = rules.rising
-        self._day: TradingDay | None = None
-        self._mark = GapMark()
-        self._second_ms = -1
         self._ranges: dict[str, Ranges] = {}
         self._runs: dict[str, Run] = {}
         self._changed: set[str] = set()
@@ -285,20 +283,13 @@ class DailyRangeAnalyzer:
         if self._day is not None and day.date != self._day.date:
             self._ranges, self._runs = {}, {}
             self._changed, self._moved = set(), set()
-        self._day, self._second_ms = day, second_ms
-        self._show_mark()
+        self._stand(second_ms, day)
 
     def finish(self) -> None:
         """Nothing stays open in a range."""
 
-    def gap(self, from_ms: int, to_ms: int) -> None:
-        """Every row of the shard carries ``gap`` until the session ends."""
-        self._mark.lose(to_ms)
-        self._show_mark()
-
-    def _show_mark(self) -> None:
-        if self._day is not None and self._mark.stand(self._day, self._second_ms):
-            self._changed.update(self._ranges)
+    def _touch_rows(self) -> None:
+        self._changed.update(self._ranges)
 
     def refer(self, references: Iterable[Reference]) -> None:
         """Ranges need no references."""
@@ -312,7 +303,7 @@ class DailyRangeAnalyzer:
             return changes
         if self._changed:
             changes.rows[range_hash(day.date)] = {
-                symbol: encode_row(daily_range(symbol, self._ranges[symbol], self._mark.is_set))
+                symbol: encode_row(daily_range(symbol, self._ranges[symbol], self._gap))
                 for symbol in self._changed
             }
             changes.private[_RANGES + day.date] = {

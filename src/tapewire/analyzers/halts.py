@@ -7,8 +7,7 @@ event: an old halt that comes after a newer band still counts, one that comes af
 resumption does not.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -16,11 +15,11 @@ from msgspec import Struct, msgpack
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import Bar
-from tapewire.analyzers.gap_mark import GapMark
-from tapewire.analyzers.shard_clock import ShardClock, read_standing
+from tapewire.analyzers.fold import Fold
+from tapewire.analyzers.gap_mark import GapMarked
 from tapewire.market.sessions import SessionCalendar, TradingDay
 from tapewire.model.changes import Changes
-from tapewire.model.events import Clock, Event, Gap, Luld
+from tapewire.model.events import Luld
 from tapewire.model.feeds import halt_hash
 from tapewire.model.rows import HaltEvent, HaltState, Reference, encode_row
 from tapewire.model.streams import Stream
@@ -161,7 +160,7 @@ class Known(Struct, array_like=True, gc=False):
         self.low = luld.low if shown and luld.low > 0 else None
 
 
-class HaltStates:
+class HaltStates(GapMarked):
     """A ``Part`` without bars: what is known of every symbol, its rows and its events.
 
     A halted symbol stays halted when the trading day turns; bands and limit states end with
@@ -171,9 +170,7 @@ class HaltStates:
     dated: Final = ("halt_state", "private:halt_states")
 
     def __init__(self) -> None:
-        self.day: TradingDay | None = None
-        self._mark = GapMark()
-        self._second_ms = -1
+        super().__init__()
         self._known: dict[str, Known] = {}
         self._changed: set[str] = set()
         self._items: list[bytes] = []
@@ -216,23 +213,16 @@ class HaltStates:
 
     def clock(self, second_ms: int, day: TradingDay) -> None:
         """Carry halts into a new trading day; the rest begins anew."""
-        if self.day is not None and day.date != self.day.date:
+        if self._day is not None and day.date != self._day.date:
             self._known = {s: _carried(known) for s, known in self._known.items() if known.halted}
             self._changed = set(self._known)
-        self.day, self._second_ms = day, second_ms
-        self._show_mark()
+        self._stand(second_ms, day)
 
     def finish(self) -> None:
         """A halt does not end with a replay."""
 
-    def gap(self, from_ms: int, to_ms: int) -> None:
-        """Every row of the shard carries ``gap`` until the session ends."""
-        self._mark.lose(to_ms)
-        self._show_mark()
-
-    def _show_mark(self) -> None:
-        if self.day is not None and self._mark.stand(self.day, self._second_ms):
-            self._changed.update(self._known)
+    def _touch_rows(self) -> None:
+        self._changed.update(self._known)
 
     def refer(self, references: Iterable[Reference]) -> None:
         """Halts need no references."""
@@ -243,8 +233,8 @@ class HaltStates:
         if self._items:
             changes.items[FEED] = self._items
             self._items = []
-        if self.day is not None and self._changed:
-            date, gap = self.day.date, self._mark.is_set
+        if self._day is not None and self._changed:
+            date, gap = self._day.date, self._gap
             known = {symbol: self._known[symbol] for symbol in self._changed}
             changes.rows[halt_hash(date)] = {
                 symbol: encode_row(halt_state(symbol, one, gap)) for symbol, one in known.items()
@@ -268,7 +258,7 @@ class HaltStates:
                 self._known = {symbol: _decode(value) for symbol, value in values.items()}
 
 
-class HaltFold:
+class HaltFold(Fold[Luld]):
     """Fold the ``halts`` stream; an ``Analyzer``.
 
     ``skipped`` counts events that changed nothing: ``out_of_order`` (a newer one of the same
@@ -280,81 +270,20 @@ class HaltFold:
 
     def __init__(self, calendar: SessionCalendar) -> None:
         self._states = HaltStates()
-        self._clock = ShardClock(calendar, [self._states])
-        self._standing_changed = False
-        self.skipped: Counter[str] = Counter()
-        self._on: dict[type, Callable[..., None]] = {Clock: self._tick, Gap: self._lose}
+        super().__init__(calendar, [self._states], "halts")
 
-    @property
-    def second_ms(self) -> int:
-        """Start of the current second of event time, -1 before the first event."""
-        return self._clock.second_ms
-
-    def apply(self, events: Sequence[Event]) -> None:
-        """Fold LULD events, clocks and gaps in order."""
-        for event in events:
-            on = self._on.get(type(event))
-            if on is not None:
-                on(event)
-            elif isinstance(event, Luld):
-                self._take(event)
-
-    def _take(self, luld: Luld) -> None:
-        t = int(luld.timestamp_ms)
-        if not self._clock.covers(t):
-            self.skipped["bad_timestamp"] += 1
-            return
-        self._reach(t)
-        day = self._states.day
-        reason = "too_late" if day is None or t < day.turn_ms else self._states.take(luld)
-        if reason:
-            self.skipped[reason] += 1
-
-    def _reach(self, timestamp_ms: int) -> None:
-        if timestamp_ms >= self._clock.cut_ms:
-            self._clock.cut(timestamp_ms, (), ())
-            self._standing_changed = True
-
-    def _tick(self, clock: Clock) -> None:
-        if self._clock.covers(clock.timestamp_ms):
-            self._reach(clock.timestamp_ms)
-        if clock.final:
-            self._clock.finish()
-
-    def _lose(self, gap: Gap) -> None:
-        self._clock.gap(gap)
-        self._standing_changed = self._clock.second_ms >= 0
-
-    def refer(self, references: Iterable[Reference]) -> None:
-        """Halts need no references."""
-
-    def drain(self) -> Changes:
-        """Rows and events, and where this shard stands."""
-        changes = self._clock.drain(())
-        if self._standing_changed:
-            changes.private[_NAME] = {"standing": self._clock.pack([])}
-            self._standing_changed = False
-        return changes
-
-    def renew(self) -> None:
-        """Make the next drain write everything."""
-        self._clock.renew()
-        self._standing_changed = self._clock.second_ms >= 0
-
-    def first_hashes(self) -> Sequence[str]:
-        """The hash that says where the earlier owner stood."""
-        return [_NAME]
-
-    def further_hashes(self, private: Hashes) -> Sequence[str]:
-        """What was known then."""
-        standing = read_standing(private.get(_NAME, {}).get("standing"))
-        return self._clock.hashes(standing.second_ms) if standing else []
-
-    def restore(self, private: Hashes) -> None:
-        """Stand where the earlier owner stood."""
-        standing = read_standing(private.get(_NAME, {}).get("standing"))
-        if standing:
-            self._clock.restore(standing, private)
+    def _fold(self, lulds: Iterable[Luld]) -> None:
+        for luld in lulds:
+            t = int(luld.timestamp_ms)
+            if not self._clock.covers(t):
+                self.skipped["bad_timestamp"] += 1
+                continue
+            if t >= self._clock.cut_ms:
+                self._cut(t)
+            day = self._clock.day
+            reason = "too_late" if day is None or t < day.turn_ms else self._states.take(luld)
+            if reason:
+                self.skipped[reason] += 1
 
 
 def halt_state(symbol: str, known: Known, gap: bool) -> HaltState:
@@ -377,7 +306,6 @@ def _carried(known: Known) -> Known:
     return Known(True, known.reason, known.since_ms, halt_key=known.halt_key)
 
 
-_NAME: Final = "halts"
 _KNOWN: Final = "halt_states:"
 _encode = msgpack.Encoder().encode
 _decode = msgpack.Decoder(Known).decode

@@ -15,6 +15,7 @@ from tapewire.analyzers import volume_curves, windows
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import Bar
 from tapewire.analyzers.days import Day, concerns
+from tapewire.analyzers.gap_mark import GapMarked
 from tapewire.analyzers.quote_rows import NO_REFERENCE, NOTHING_TOLD, Texts, Told, quote_row
 from tapewire.analyzers.volume_curves import VolumeCurves
 from tapewire.analyzers.windows import Windows
@@ -28,7 +29,7 @@ ALWAYS: Final = ""
 """Date of facts that hold on from one trading day to the next."""
 
 
-class QuoteRecords:
+class QuoteRecords(GapMarked):
     """A ``Part`` that keeps one ``Day`` a symbol and publishes ``quote:{symbol}``.
 
     ``cut_symbols`` collects the symbols whose day changed at a cut, for boards.
@@ -37,6 +38,7 @@ class QuoteRecords:
     dated: Final = ("quote", "private:days")
 
     def __init__(self) -> None:
+        super().__init__()
         self.days: dict[str, Day] = {}
         self.references: dict[str, dict[str, Reference]] = {}
         self.cut_symbols: set[str] = set()
@@ -47,12 +49,8 @@ class QuoteRecords:
         self._stored: Hashes = {}
         self._rows: set[str] = set()
         self._dirty: set[str] = set()
-        self._day: TradingDay | None = None
         self._texts: Texts | None = None
-        self._second_ms = -1
         self._first_curves = ""
-        self._lost_until_ms = -1
-        self._gap = False
         self._unfinished: Sequence[Aggregate] = ()
 
     @property
@@ -110,9 +108,8 @@ class QuoteRecords:
             self._turn(second_ms, day)
         elif self._second_ms < day.open_ms <= second_ms:
             self._touch_all()
-        self._day, self._second_ms = day, second_ms
+        self._stand(second_ms, day)
         self._move(second_ms)
-        self._mark()
 
     def _begin(self, second_ms: int, day: TradingDay) -> None:
         """The first second of this owner: the first of all, or where the earlier one stood."""
@@ -163,19 +160,12 @@ class QuoteRecords:
 
     def gap(self, from_ms: int, to_ms: int) -> None:
         """Every row of the shard carries ``gap`` until the session ends."""
-        self._lost_until_ms = max(self._lost_until_ms, to_ms)
         if self._day is not None:
             self._curves.lose(self._day, from_ms, to_ms)
-        self._mark()
+        super().gap(from_ms, to_ms)
 
-    def _mark(self) -> None:
-        """Rows are marked while a session lasts into which a gap reaches."""
-        if self._day is None or self._lost_until_ms < 0:
-            return
-        marked = self._lost_until_ms >= session_start_ms(self._day, self._second_ms)
-        if marked is not self._gap:
-            self._gap = marked
-            self._rows.update(self.days)
+    def _touch_rows(self) -> None:
+        self._rows.update(self.days)
 
     def refer(self, references: Iterable[Reference]) -> None:
         """Take reference rows in by (date, symbol); rows that exist change with them."""
@@ -301,12 +291,6 @@ class QuoteRecords:
 def copied(record: Day) -> Day:
     """A copy of a day, a third faster than ``copy.copy``: thousands are made in one flush."""
     return record.__copy__()  # type: ignore[no-any-return,attr-defined]
-
-
-def session_start_ms(day: TradingDay, timestamp_ms: int) -> int:
-    """When the session (or the closed time) of a moment in this trading day began."""
-    bounds = (day.pre_ms, day.open_ms, day.close_ms, day.post_ms)
-    return max((bound for bound in bounds if bound <= timestamp_ms), default=day.turn_ms)
 
 
 def _named(private: Hashes, prefix: str) -> dict[str, Mapping[str, bytes]]:

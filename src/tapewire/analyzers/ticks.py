@@ -5,7 +5,6 @@ that goes into the instrument's bar of the current second at the tick's price. B
 ``NSE_FO:8765`` as their symbol, so that the exchange is in every name that parts make.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Final
@@ -15,20 +14,18 @@ from msgspec import Struct, msgpack
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import SECOND_MS, Bar, notional
 from tapewire.analyzers.day_volumes import DayVolume
+from tapewire.analyzers.fold import SecondFold
 from tapewire.analyzers.part import Part
-from tapewire.analyzers.second_log import SecondLog
-from tapewire.analyzers.shard_clock import LATENESS_MS, ShardClock, read_standing
+from tapewire.analyzers.shard_clock import LATENESS_MS
 from tapewire.market.sessions import SessionCalendar
 from tapewire.market.ticks import instrument_key, objection
 from tapewire.model.changes import Changes
-from tapewire.model.events import TICK_INDEX, TICK_SNAPSHOT, Clock, Event, Gap, Tick
-from tapewire.model.rows import NOTIONAL_SCALE, Fact, Reference
+from tapewire.model.events import TICK_INDEX, TICK_SNAPSHOT, Tick
+from tapewire.model.rows import NOTIONAL_SCALE
 from tapewire.model.streams import Stream
 
-_MARKS: Final = frozenset({Clock, Gap})
 _UNSIZED: Final = TICK_SNAPSHOT | TICK_INDEX
 _VOLUMES: Final = "ticks_volumes"
-_NAME: Final = "ticks"
 
 
 class Logged(Struct, array_like=True, gc=False):
@@ -38,7 +35,7 @@ class Logged(Struct, array_like=True, gc=False):
     bar: Bar | None
 
 
-class TickFold:
+class TickFold(SecondFold[Tick, Logged]):
     """Fold the ``ticks`` stream; an ``Analyzer``.
 
     ``trades`` of its bars count ticks that moved the volume on: a broker may put several
@@ -53,38 +50,12 @@ class TickFold:
     stream = Stream.TICKS
 
     def __init__(self, calendar: SessionCalendar, parts: Sequence[Part]) -> None:
-        self._clock = ShardClock(calendar, parts)
-        self._calendar = calendar
+        super().__init__(calendar, parts, "ticks", Logged)
         self._days: dict[tuple[str, str], DayVolume] = {}
         self._current: dict[tuple[str, str], tuple[Bar, DayVolume]] = {}
-        self._late: list[Bar] = []
-        self._drained: dict[str, int] = {}
         self._moved: dict[str, DayVolume] = {}
         self._logged: dict[str, DayVolume] = {}
         self._unsaved: dict[str, DayVolume] = {}
-        self._log = SecondLog(_NAME, Logged)
-        self._standing_changed = False
-        self.skipped: Counter[str] = Counter()
-
-    @property
-    def second_ms(self) -> int:
-        """Start of the current second of event time, -1 before the first event."""
-        return self._clock.second_ms
-
-    def apply(self, events: Sequence[Event]) -> None:
-        """Fold ticks, clocks and gaps in order."""
-        if _MARKS.isdisjoint(map(type, events)):
-            self._fold(events)  # type: ignore[arg-type]
-            return
-        for event in events:
-            if isinstance(event, Clock):
-                self._pass(event)
-            elif isinstance(event, Gap):
-                self._clock.gap(event)
-                self._standing_changed = self._clock.second_ms >= 0
-                self._drained = {}
-            else:
-                self._fold((event,))  # type: ignore[arg-type]
 
     def _fold(self, ticks: Iterable[Tick]) -> None:
         """The hot loop: a tick that moves its instrument on within the second takes no call."""
@@ -184,36 +155,14 @@ class TickFold:
         bar.merge(one)
         bar.last_t = max(bar.last_t, t)
 
-    def _pass(self, clock: Clock) -> None:
-        if clock.timestamp_ms >= self._clock.cut_ms and self._clock.covers(clock.timestamp_ms):
-            self._cut(clock.timestamp_ms)
-        if clock.final and self._clock.second_ms >= 0:
-            self._cut(self._clock.cut_ms)
-            self._clock.finish()
-
-    def _cut(self, timestamp_ms: int) -> None:
-        """End the second; the volumes that it moved are kept with the next flush."""
+    def _end(self, timestamp_ms: int) -> None:
+        """The volumes that the second moved are kept with the next flush."""
         self._unsaved |= self._logged | self._moved
         self._unsaved |= {day.key: day for _, day in self._current.values()}
-        self._log.end(self._clock.second_ms)
-        self._clock.cut(timestamp_ms, [bar for bar, _ in self._current.values()], self._late)
-        self._current, self._late = {}, []
-        self._drained, self._moved, self._logged = {}, {}, {}
-        self._standing_changed = True
+        self._end_with(timestamp_ms, [bar for bar, _ in self._current.values()])
+        self._current, self._moved, self._logged = {}, {}, {}
 
-    def refer(self, references: Iterable[Reference]) -> None:
-        """Give reference rows to the parts; the current second is shown again with them."""
-        self._clock.refer(references)
-        self._drained = {}
-
-    def learn(self, facts: Iterable[Fact]) -> None:
-        """Give facts to the parts that take them, and show these symbols' second again."""
-        told = list(facts)
-        self._clock.learn(told)
-        for fact in told:
-            self._drained.pop(fact.symbol, None)
-
-    def drain(self) -> Changes:
+    def _changes(self) -> Changes:
         """Changes of every part, and the private state of the current second."""
         if self._log.wants_all:
             self._unsaved |= self._logged
@@ -225,9 +174,6 @@ class TickFold:
         changes = self._clock.drain([bar for bar, _ in unfinished])
         drained.update((bar.symbol, bar.seen) for bar, _ in unfinished)
         self._write_log(changes, unfinished)
-        if self._standing_changed:
-            changes.private[_NAME] = {"standing": self._clock.pack(self._late)}
-            self._standing_changed = False
         if self._unsaved:
             changes.private[_VOLUMES] = {key: _encode(day) for key, day in self._unsaved.items()}
             self._unsaved = {}
@@ -250,45 +196,29 @@ class TickFold:
 
     def renew(self) -> None:
         """Make the next drain write everything."""
-        self._clock.renew()
-        self._drained = {}
-        self._standing_changed = self._clock.second_ms >= 0
-        self._log.renew()
+        super().renew()
         self._unsaved = {day.key: day for day in self._days.values()}
 
     def first_hashes(self) -> Sequence[str]:
         """Where the earlier owner stood, and the volumes that it had counted."""
-        return [_NAME, _VOLUMES]
-
-    def further_hashes(self, private: Hashes) -> Sequence[str]:
-        """The current second, and the parts' hashes as of there."""
-        standing = read_standing(private.get(_NAME, {}).get("standing"))
-        if standing is None:
-            return []
-        return [self._log.hash(standing.second_ms), *self._clock.hashes(standing.second_ms)]
+        return [*super().first_hashes(), _VOLUMES]
 
     def restore(self, private: Hashes) -> None:
         """Stand where the earlier owner stood, in the middle of its second."""
         for packed in private.get(_VOLUMES, {}).values():
-            self._know(_decode(packed))
-        standing = read_standing(private.get(_NAME, {}).get("standing"))
-        if standing is None:
-            return
-        self._clock.restore(standing, private)
-        self._late = standing.late
-        bars: dict[str, Bar] = {}
-        for one in self._log.restore(private.get(self._log.hash(standing.second_ms), {})):
-            self._know(one.day)
-            self._logged[one.day.key] = one.day
-            if one.bar is not None:
-                bars[one.day.key] = one.bar
-        for key, bar in bars.items():
-            name = _name_of(key)
-            self._current[name] = (bar, self._days[name])
-            self._drained[key] = bar.seen
+            day = _decode(packed)
+            self._days[_name_of(day.key)] = day
+        super().restore(private)
 
-    def _know(self, day: DayVolume) -> None:
-        self._days[_name_of(day.key)] = day
+    def _take_back(self, entry: Logged) -> None:
+        day, bar = entry.day, entry.bar
+        name = _name_of(day.key)
+        self._days[name] = self._logged[day.key] = day
+        if bar is None and name in self._current:
+            bar = self._current[name][0]
+        if bar is not None:
+            self._current[name] = (bar, day)
+            self._drained[day.key] = bar.seen
 
 
 def _name_of(key: str) -> tuple[str, str]:

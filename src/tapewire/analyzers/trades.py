@@ -7,7 +7,6 @@ applied until a drain or the second's end: only then are their sequences put awa
 parts that look at single trades shown them.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -16,17 +15,15 @@ from msgspec import Struct
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import SECOND_MS, Bar, Recent
 from tapewire.analyzers.day_before import DayBefore, is_repeated
+from tapewire.analyzers.fold import SecondFold
 from tapewire.analyzers.part import Part, SeesTrades
-from tapewire.analyzers.second_log import SecondLog
-from tapewire.analyzers.shard_clock import LATENESS_MS, ShardClock, read_standing
+from tapewire.analyzers.shard_clock import LATENESS_MS
 from tapewire.market.conditions import ALL, ConditionTable
-from tapewire.market.sessions import SessionCalendar
+from tapewire.market.sessions import SessionCalendar, TradingDay
 from tapewire.model.changes import PRIVATE, Changes
-from tapewire.model.events import Clock, Event, Gap, Trade
-from tapewire.model.rows import NOTIONAL_SCALE, Fact, Reference
+from tapewire.model.events import Trade
+from tapewire.model.rows import NOTIONAL_SCALE
 from tapewire.model.streams import Stream
-
-_MARKS = frozenset({Clock, Gap})
 
 
 class Logged(Struct, array_like=True, gc=False):
@@ -37,7 +34,7 @@ class Logged(Struct, array_like=True, gc=False):
     bar: Bar | None
 
 
-class TradeFold:
+class TradeFold(SecondFold[Trade, Logged]):
     """Fold the ``trades`` stream; an ``Analyzer``.
 
     ``skipped`` counts trades that were not applied: ``duplicate`` (symbol and sequence
@@ -55,11 +52,9 @@ class TradeFold:
         conditions: ConditionTable | None = None,
         name: str = "trades",
     ) -> None:
-        self._clock = ShardClock(calendar, parts, [f"{PRIVATE}{name}_recent"])
-        self._calendar = calendar
+        super().__init__(calendar, parts, name, Logged, [f"{PRIVATE}{name}_recent"])
         self._conditions = conditions or ConditionTable.named("massive")
         self._effects = self._conditions.extended
-        self._name = name
         self._current: dict[str, tuple[Bar, Callable[[Trade], None]]] = {}
         self._kept: dict[str, list[Trade]] = {}
         self._recent: dict[str, Recent] = {}
@@ -67,32 +62,7 @@ class TradeFold:
         self._before = DayBefore()
         self._mixed: set[str] = set()
         self._seeing = [part for part in parts if isinstance(part, SeesTrades)]
-        self._late: list[Bar] = []
-        self._drained: dict[str, int] = {}
-        self._log = SecondLog(name, Logged)
         self._logged: set[str] = set()
-        self._standing_changed = False
-        self.skipped: Counter[str] = Counter()
-
-    @property
-    def second_ms(self) -> int:
-        """Start of the current second of event time, -1 before the first event."""
-        return self._clock.second_ms
-
-    def apply(self, events: Sequence[Event]) -> None:
-        """Fold trades, clocks and gaps in order."""
-        if _MARKS.isdisjoint(map(type, events)):
-            self._fold(events)  # type: ignore[arg-type]
-            return
-        for event in events:
-            if isinstance(event, Clock):
-                self._tick(event)
-            elif isinstance(event, Gap):
-                self._clock.gap(event)
-                self._standing_changed = self._clock.second_ms >= 0
-                self._drained = {}
-            else:
-                self._fold((event,))  # type: ignore[arg-type]
 
     def _fold(self, trades: Iterable[Trade]) -> None:  # noqa: C901  # one loop, no calls
         cut_ms, find, effects = self._clock.cut_ms, self._current.get, self._effects
@@ -208,18 +178,8 @@ class TradeFold:
             self._late.append(bar)
             self._standing_changed = True
 
-    def _tick(self, clock: Clock) -> None:
-        if clock.timestamp_ms >= self._clock.cut_ms and self._clock.covers(clock.timestamp_ms):
-            self._cut(clock.timestamp_ms)
-        if clock.final and self._clock.second_ms >= 0:
-            self._cut(self._clock.cut_ms)
-            self._clock.finish()
-
-    def _cut(self, timestamp_ms: int) -> bool:
-        """End the second; False for a time that no calendar knows, which is counted."""
-        if not self._clock.covers(timestamp_ms):
-            self.skipped["bad_timestamp"] += 1
-            return False
+    def _end(self, timestamp_ms: int) -> None:
+        """Put the second's sequences away, and choose what the trades of the next count for."""
         self._unsaved.update(self._settle(), self._logged)
         self._logged = set()
         bars = []
@@ -227,20 +187,21 @@ class TradeFold:
             self._recent[bar.symbol].note(bar.last_q)
             if bar.touched:
                 bars.append(bar)
-        self._log.end(self._clock.second_ms)
         day = self._clock.day
-        turned = self._clock.cut(timestamp_ms, bars, self._late)
-        self._current, self._kept, self._late, self._drained = {}, {}, [], {}
-        self._standing_changed = True
+        turned = self._end_with(timestamp_ms, bars)
+        self._current, self._kept = {}, {}
         self._choose_effects()
         if turned:
-            self._before = DayBefore()
-            if day is not None and day.next_turn_ms == self._turn_ms:
-                self._before = DayBefore(day.date, self._recent, self._unsaved)
-            self._recent, self._unsaved = {}, set()
+            self._turn(day)
         elif self._clock.second_ms >= self._turn_ms + LATENESS_MS:
             self._before.forget()
-        return True
+
+    def _turn(self, ended: TradingDay | None) -> None:
+        """A trading day begins; of the one right before it late trades may still come."""
+        self._before = DayBefore()
+        if ended is not None and ended.next_turn_ms == self._turn_ms:
+            self._before = DayBefore(ended.date, self._recent, self._unsaved)
+        self._recent, self._unsaved = {}, set()
 
     def _settle(self) -> dict[str, list[int]]:
         """Put the sequences of the kept trades away; show the trades to who wants to see them.
@@ -278,19 +239,7 @@ class TradeFold:
         regular = day is not None and day.open_ms <= second_ms < day.close_ms
         self._effects = self._conditions.regular if regular else self._conditions.extended
 
-    def refer(self, references: Iterable[Reference]) -> None:
-        """Give reference rows to the parts; the current second is shown again with them."""
-        self._clock.refer(references)
-        self._drained = {}
-
-    def learn(self, facts: Iterable[Fact]) -> None:
-        """Give facts to the parts that take them, and show these symbols' second again."""
-        told = list(facts)
-        self._clock.learn(told)
-        for fact in told:
-            self._drained.pop(fact.symbol, None)
-
-    def drain(self) -> Changes:
+    def _changes(self) -> Changes:
         """Changes of every part, and the private state of the current second."""
         settled = self._settle()
         if self._log.wants_all:
@@ -303,9 +252,6 @@ class TradeFold:
         changes = self._clock.drain([bar for bar in unfinished if bar.touched])
         drained.update((bar.symbol, bar.seen) for bar in unfinished)
         self._write_log(changes, unfinished, settled)
-        if self._standing_changed:
-            changes.private[self._name] = {"standing": self._clock.pack(self._late)}
-            self._standing_changed = False
         self._drain_recent(changes)
         return changes
 
@@ -336,27 +282,14 @@ class TradeFold:
 
     def renew(self) -> None:
         """Make the next drain write everything."""
-        self._clock.renew()
-        self._drained = {}
-        self._standing_changed = self._clock.second_ms >= 0
-        self._log.renew()
+        super().renew()
         self._unsaved = set(self._recent)
         for recent in self._recent.values():
             recent.renew()
         self._before.renew()
 
-    def first_hashes(self) -> Sequence[str]:
-        """The hash that says where the earlier owner stood."""
-        return [self._name]
-
-    def further_hashes(self, private: Hashes) -> Sequence[str]:
-        """Bars, sequences and the parts' hashes as of there."""
-        standing = read_standing(private.get(self._name, {}).get("standing"))
-        if standing is None:
-            return []
-        dates = self._dates(standing.second_ms)
-        own = [self._log.hash(standing.second_ms), *map(self._recent_hash, dates)]
-        return [*own, *self._clock.hashes(standing.second_ms)]
+    def _hashes(self, second_ms: int) -> list[str]:
+        return [*map(self._recent_hash, self._dates(second_ms)), *super()._hashes(second_ms)]
 
     def _dates(self, second_ms: int) -> list[str]:
         """The trading date, and the one before while trades of it may still come."""
@@ -369,31 +302,24 @@ class TradeFold:
             chunks.setdefault(name.rpartition(":")[0], []).append(value)
         return {symbol: Recent.restore(values) for symbol, values in chunks.items()}
 
-    def restore(self, private: Hashes) -> None:
-        """Stand where the earlier owner stood, in the middle of its second."""
-        standing = read_standing(private.get(self._name, {}).get("standing"))
-        if standing is None:
-            return
-        self._clock.restore(standing, private)
+    def _resume(self, second_ms: int, private: Hashes) -> None:
         self._choose_effects()
-        self._late = standing.late
-        today, *before = self._dates(standing.second_ms)
+        today, *before = self._dates(second_ms)
         self._recent = self._recent_of(today, private)
         for date in before:
             self._before = DayBefore(date, self._recent_of(date, private))
-        log = private.get(self._log.hash(standing.second_ms), {})
-        for one in self._log.restore(log):
-            recent = self._recent.setdefault(one.symbol, Recent())
-            if one.sequences:
-                recent.note(max(recent.extend([*one.sequences])))
-                self._logged.add(one.symbol)
-            if one.bar is not None:
-                recent.note(one.bar.last_q)
-                self._restore_bar(one.bar)
+        super()._resume(second_ms, private)
 
-    def _restore_bar(self, bar: Bar) -> None:
-        self._current[bar.symbol] = (bar, self._kept.setdefault(bar.symbol, []).append)
-        self._drained[bar.symbol] = bar.seen
+    def _take_back(self, entry: Logged) -> None:
+        symbol, bar = entry.symbol, entry.bar
+        recent = self._recent.setdefault(symbol, Recent())
+        if entry.sequences:
+            recent.note(max(recent.extend([*entry.sequences])))
+            self._logged.add(symbol)
+        if bar is not None:
+            recent.note(bar.last_q)
+            self._current[symbol] = (bar, self._kept.setdefault(symbol, []).append)
+            self._drained[symbol] = bar.seen
 
 
 _NONE: Final[list[int]] = []
