@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tapewire.cli import new_york
 from tapewire.cli.options import Json
-from tapewire.cli.output import Column, Form, Printer, Style, fields_of
+from tapewire.cli.output import Column, Form, Printer, Style, columns_in, fields_of
 
 if TYPE_CHECKING:
     from tapewire.model.rows import CandleView
@@ -32,6 +31,7 @@ FLAGS: Final = (
     Column("gap", "gap", Style.FLAG),
 )
 ORIGIN: Final = Column("origin", "origin")
+MINUTE_INT: Final = Column("minute_int", "minute_int")
 NOTE: Final = Column("note", "")
 
 
@@ -53,14 +53,24 @@ class Newest(StrEnum):
     CONFIRMED = "confirmed"
 
 
-Symbol = Annotated[str, typer.Argument(metavar="SYMBOL", help="A ticker such as AIG.")]
+Symbol = Annotated[
+    str, typer.Argument(metavar="SYMBOL", help="A ticker such as AIG, or NSE_EQ:2885.")
+]
 Date = Annotated[
     str | None,
     typer.Option("--date", metavar="YYYY-MM-DD", help="Trading date; default: the newest."),
 ]
-Time = "HH:MM[:SS] in New York, a date, an ISO date and time, or milliseconds since 1970."
+Time = "HH:MM[:SS] at the exchange, a date, an ISO date and time, or milliseconds since 1970."
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help=f"First start: {Time}")]
 To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="End, not included.")]
+Exchange = Annotated[
+    str,
+    typer.Option(
+        "--exchange",
+        metavar="NAME",
+        help="US, or that of an Indian token or trading symbol, such as NSE_FO.",
+    ),
+]
 
 
 def candles(
@@ -71,20 +81,21 @@ def candles(
     to: To = None,
     latest: Annotated[bool, typer.Option("--latest", help="Only the newest one.")] = False,
     confirmed: Annotated[bool, typer.Option("--confirmed", help="Only the newest closed.")] = False,
-    exchange: Annotated[str, typer.Option("--exchange", metavar="NAME", help="Exchange.")] = "US",
+    exchange: Exchange = "US",
     json: Json = False,
 ) -> None:
     """Show a symbol's candles, oldest first.
 
     Of a trading date; across dates where --from or --to name a day. What is older than the
-    store is asked of the provider, if there is a key.
+    store is asked of the provider, if there is a key (of Indian instruments there is none).
     """
-    from tapewire.cli.candle_reading import Wanted
+    from tapewire.cli.candle_reading import Traded, Wanted
     from tapewire.cli.edge import load
 
     newest = Newest.LATEST if latest else Newest.CONFIRMED if confirmed else None
-    day = date and new_york.date(date)
-    wanted = Wanted(symbol, interval.value, exchange, day, from_, to, newest)
+    traded = Traded.of(symbol, exchange)
+    day = date and traded.clock.date(date)
+    wanted = Wanted(traded, interval.value, day, from_, to, newest)
     found = asyncio.run(wanted.read(load().settings))
     if found.missing:
         typer.echo(f"tapewire: older candles are missing: {found.missing}", err=True)
@@ -97,7 +108,9 @@ def candles(
         columns = (START if found.is_one_day else DATED_START, *PRICES, NOTE)
     elif found.has_provided:
         columns = (*columns, ORIGIN)
-    printer.rows(map(noted, found.views), columns, found.title)
+    elif traded.is_indian:
+        columns = (*columns, MINUTE_INT)
+    printer.rows(map(noted, found.views), columns_in(traded.market, columns), found.title)
 
 
 def noted(view: "CandleView") -> dict[str, Any]:

@@ -13,6 +13,13 @@ class Provider(StrEnum):
     MASSIVE = "massive"
 
 
+class MarketName(StrEnum):
+    """Whose boards and rankings."""
+
+    US = "us"
+    INDIA = "in"
+
+
 class Switch(StrEnum):
     """On or off."""
 
@@ -50,6 +57,7 @@ Delayed = Annotated[
     typer.Option("--delayed", help="Send everything 15 minutes late, as the delayed feed does."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
+MarketOption = Annotated[MarketName, typer.Option("--market", help="us, or in for India.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Go on and show every change.")]
 ProviderOption = Annotated[Provider, typer.Option("--provider", help="Where the data comes from.")]
 Streams = Annotated[

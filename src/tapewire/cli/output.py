@@ -1,7 +1,8 @@
 """The one way to print: tables in a terminal, tab-separated lines in a pipe, JSON lines.
 
 Results go to stdout and nothing else does; progress and errors are stderr's. JSON carries
-raw values (ms UTC, percents as 5.0), tables what people read (New York time, 1,234,567).
+raw values (ms UTC, percents as 5.0), tables what people read (the time in New York, or in India
+for what is traded there, and 1,234,567).
 """
 
 import dataclasses
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from tapewire.cli import new_york
+from tapewire.cli.wall_clock import IN_INDIA, NEW_YORK
+from tapewire.model.markets import INDIA, Market
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,6 +47,8 @@ class Style(StrEnum):
     DURATION = "duration"
     CLOCK = "clock"
     DATE_TIME = "date_time"
+    CLOCK_IN_INDIA = "clock_in_india"
+    DATE_TIME_IN_INDIA = "date_time_in_india"
     FLAG = "flag"
 
 
@@ -67,6 +72,22 @@ class Column(Struct, frozen=True):
             return NOTHING if form is Form.TABLE else ""
         styles = _TABLE if form is Form.TABLE else _PLAIN
         return styles.get(self.style, str)(value)
+
+
+_IN_INDIA: Final[Mapping[Style, Style]] = {
+    Style.CLOCK: Style.CLOCK_IN_INDIA,
+    Style.DATE_TIME: Style.DATE_TIME_IN_INDIA,
+}
+
+
+def style_in(market: Market, style: Style) -> Style:
+    """A style for values of a market: times are shown by the clock there."""
+    return _IN_INDIA.get(style, style) if market == INDIA else style
+
+
+def columns_in(market: Market, columns: Iterable[Column]) -> list[Column]:
+    """Columns for rows of a market."""
+    return [replace(column, style=style_in(market, column.style)) for column in columns]
 
 
 class Printer:
@@ -259,8 +280,10 @@ _TABLE: Final[Mapping[Style, Callable[[Any], str]]] = {
     Style.PERCENT: percent,
     Style.CHANGE: _change,
     Style.DURATION: duration,
-    Style.CLOCK: new_york.clock,
-    Style.DATE_TIME: new_york.date_time,
+    Style.CLOCK: NEW_YORK.clock,
+    Style.DATE_TIME: NEW_YORK.date_time,
+    Style.CLOCK_IN_INDIA: IN_INDIA.clock,
+    Style.DATE_TIME_IN_INDIA: IN_INDIA.date_time,
     Style.FLAG: _flag,
 }
 _PLAIN: Final[Mapping[Style, Callable[[Any], str]]] = {
@@ -269,7 +292,9 @@ _PLAIN: Final[Mapping[Style, Callable[[Any], str]]] = {
     Style.PERCENT: _plain_number,
     Style.CHANGE: _plain_price,
     Style.DURATION: _plain_number,
-    Style.CLOCK: new_york.date_time,
-    Style.DATE_TIME: new_york.date_time,
+    Style.CLOCK: NEW_YORK.date_time,
+    Style.DATE_TIME: NEW_YORK.date_time,
+    Style.CLOCK_IN_INDIA: IN_INDIA.date_time,
+    Style.DATE_TIME_IN_INDIA: IN_INDIA.date_time,
     Style.FLAG: _plain_flag,
 }

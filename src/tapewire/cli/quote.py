@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tapewire.cli.candles import Symbol, named
 from tapewire.cli.options import Json, Watch
-from tapewire.cli.output import Column, Form, Printer, Style
+from tapewire.cli.output import Column, Form, Printer, Style, style_in
+from tapewire.market.symbols import market_of_symbol
 
 if TYPE_CHECKING:
     from tapewire.caches.reader import WidgetReader
@@ -62,8 +63,14 @@ async def _show(settings: "Settings", symbol: str, printer: Printer, *, watch: b
 
 
 async def find(rows: "WidgetReader", symbol: str) -> "QuoteRecord | None":
-    """A symbol's record: as given, else in capitals."""
-    return await rows.quote(symbol) or await rows.quote(symbol.upper())
+    """A symbol's record: as given, else in capitals, else by name (``NSE_EQ:RELIANCE``)."""
+    from tapewire.cli.candle_reading import Traded
+
+    async for meant in Traded.of(symbol).symbols(rows):
+        record = await rows.quote(meant)
+        if record is not None:
+            return record
+    return None
 
 
 def show(record: "QuoteRecord", printer: Printer) -> None:
@@ -72,14 +79,16 @@ def show(record: "QuoteRecord", printer: Printer) -> None:
         printer.json(record)
         return
     columns = (Column("field", "field"), Column("value", "value"))
-    printer.rows(fields(record, printer.form), columns, record.symbol)
+    title = f"{record.symbol} {record.name or ''}".rstrip()
+    printer.rows(fields(record, printer.form), columns, title)
 
 
 def fields(record: "QuoteRecord", form: Form) -> list[dict[str, Any]]:
     """The record's fields as they are shown; a terminal leaves out those without a value."""
-    shown = []
+    shown, market = [], market_of_symbol(record.symbol)
     for name in record.__struct_fields__:
-        text = Column(name, name, STYLES.get(name, Style.TEXT)).shown(record, form)
+        style = style_in(market, STYLES.get(name, Style.TEXT))
+        text = Column(name, name, style).shown(record, form)
         if form is not Form.TABLE or getattr(record, name) is not None:
             shown.append({"field": name, "value": text})
     return shown

@@ -125,11 +125,11 @@ def sources_of(texts: Sequence[str] | None, seed: int | None, now_ms: int) -> li
 
 def session_date(now_ms: int) -> str:
     """The session that trades now, or the next one: half an hour before 04:00 it is the new day."""
-    from tapewire.cli.new_york import calendar
+    from tapewire.cli.wall_clock import NEW_YORK
     from tapewire.services.reference import ReferenceSettings
 
-    day = calendar().day_at(now_ms + ReferenceSettings().lead_ms)
-    return day.date if day.is_session else calendar().next_session(day.date).date
+    day = NEW_YORK.calendar.day_at(now_ms + ReferenceSettings().lead_ms)
+    return day.date if day.is_session else NEW_YORK.calendar.next_session(day.date).date
 
 
 def _completed(text: str, seed: int | None, date: str) -> str:

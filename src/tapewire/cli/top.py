@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tapewire.cli.options import Json, Watch
-from tapewire.cli.output import Column, Printer, Style, fields_of
+from tapewire.cli.options import Json, MarketName, MarketOption, Watch
+from tapewire.cli.output import Column, Printer, Style, columns_in, fields_of
+from tapewire.model.markets import BY_NAME, INDIA, US, Market
 
 if TYPE_CHECKING:
     from tapewire.caches.reader import Ranked, WidgetReader
@@ -61,39 +62,48 @@ COLUMNS: Final[Mapping[Board, Sequence[Column]]] = {
     ),
 }
 
+NAME: Final = Column("name", "name")
+
 Limit = Annotated[int, typer.Option("--limit", min=1, max=500, metavar="N", help="How many lines.")]
 
 
 def top(
     board: Annotated[Board, typer.Argument(help="Which board.")],
     limit: Limit = 20,
+    market: MarketOption = MarketName.US,
     watch: Watch = False,
     json: Json = False,
 ) -> None:
-    """Show a leaderboard of the newest trading day."""
+    """Show a leaderboard of the market's newest trading day."""
     from tapewire.cli.edge import load
 
     printer = Printer.for_stdout(json=json)
-    asyncio.run(_show(load().settings, board, limit, printer, watch=watch))
+    asyncio.run(_show(load().settings, board, limit, BY_NAME[market.value], printer, watch=watch))
 
 
 async def _show(
-    settings: "Settings", board: Board, limit: int, printer: Printer, *, watch: bool
+    settings: "Settings",
+    board: Board,
+    limit: int,
+    market: Market,
+    printer: Printer,
+    *,
+    watch: bool,
 ) -> None:
     from tapewire.cli.stores import reader
     from tapewire.cli.watching import watching
     from tapewire.runtime.service import ServiceError
 
     def show(lines: list[dict[str, Any]], to: Printer) -> None:
-        to.rows(lines, COLUMNS[board], f"Top {board.value}, New York time")
+        to.rows(lines, columns_of(board, market), f"Top {board.value}, {market.clock} time")
 
     async with reader(settings) as rows:
         if watch:
-            await watching(lambda: read(rows, board, limit), printer, show, POLL_S)
+            await watching(lambda: read(rows, board, limit, market), printer, show, POLL_S)
             return
-        lines = await read(rows, board, limit)
+        lines = await read(rows, board, limit, market)
         if not lines:
-            ranked = [other for other in Board if await read(rows, other, 1)]
+            ranked = [other for other in Board if await read(rows, other, 1, market)]
             if not ranked:
                 raise ServiceError(f"the board {board.value} is empty, and so is every other one")
             sys.stderr.write(f"tapewire: {_WHY_EMPTY[board]}; there is {', '.join(ranked)}\n")
@@ -107,9 +117,18 @@ _WHY_EMPTY: Final[Mapping[Board, str]] = {
 }
 
 
-async def read(rows: "WidgetReader", board: Board, limit: int) -> list[dict[str, Any]]:
+def columns_of(board: Board, market: Market) -> Sequence[Column]:
+    """The board's columns; of India with names, since symbols are numbers there."""
+    first, second, *rest = columns_in(market, COLUMNS[board])
+    return [first, second, *([NAME] if market == INDIA else []), *rest]
+
+
+async def read(
+    rows: "WidgetReader", board: Board, limit: int, market: Market = US
+) -> list[dict[str, Any]]:
     """The board's lines: rank, symbol, score, then the fields of the quote record."""
-    return [line(ranked) for ranked in await rows.board(f"top_{board.value}", limit)]
+    found = await rows.board(f"top_{board.value}", limit, market=market)
+    return [line(ranked) for ranked in found]
 
 
 def line(ranked: "Ranked") -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tapewire.cli.options import Json, Watch
+from tapewire.cli.options import Json, MarketName, MarketOption, Watch
 from tapewire.cli.output import Column, Printer, Style
+from tapewire.model.markets import BY_NAME
 
 if TYPE_CHECKING:
     from tapewire.caches.trade_reader import TradeReader
@@ -69,6 +70,7 @@ def top_trades(
     window: Annotated[Window, typer.Option("--window", help="How long.")] = Window.FIVE_MINUTES,
     metric: Annotated[Metric, typer.Option("--metric", help="Ranked by what.")] = Metric.VALUE,
     limit: Lines = 20,
+    market: MarketOption = MarketName.US,
     watch: Watch = False,
     json: Json = False,
 ) -> None:
@@ -76,7 +78,7 @@ def top_trades(
     title = f"Top trades of {window.value} by {metric.value}"
 
     def read(rows: "TradeReader") -> Awaitable[list[Any]]:
-        return rows.top_trades(window.value, metric.value, limit)
+        return rows.top_trades(window.value, metric.value, limit, BY_NAME[market.value])
 
     _run(read, RANKED, title, json=json, watch=watch)
 

@@ -3,6 +3,7 @@
 Stored candles win. The store keeps the present trading date and the two sessions before it
 (one-second candles: 15 minutes); for what lies before, ``/v2/aggs`` is asked where there is a
 key. Provider bars are in today's shares (``adjusted``) and are told apart by ``provided``.
+Brokers are not asked: of Indian instruments there is what is stored.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -13,6 +14,7 @@ from msgspec import Struct
 from tapewire.caches.candles import CandleReader
 from tapewire.market.sessions import SessionCalendar
 from tapewire.model.candle_names import INTERVALS, SECONDS_KEPT_MS
+from tapewire.model.markets import US
 from tapewire.model.rows import Candle
 from tapewire.providers.massive.rest import RestError
 from tapewire.providers.massive.rest_models import Bar
@@ -81,6 +83,8 @@ class CandleHistory:
         until_ms = min(to_ms, await self._stored_from(symbol, interval, exchange))
         if not self._may_have_traded(interval, from_ms, until_ms):
             return History(stored)
+        if exchange != US.exchange:
+            return History(stored, missing="brokers are not asked for what was before")
         if self._fetch is None:
             return History(stored, missing="no API key is set, so the provider was not asked")
         try:
