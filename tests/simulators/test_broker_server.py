@@ -1,7 +1,7 @@
 """The server around any simulated broker: upgrades, pacing, frames, bounds and faults."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 from aiohttp import ClientSession
@@ -26,7 +26,8 @@ class Minutes:
     """``count`` ticks a millisecond apart, by turns of two instruments with the same number."""
 
     def __init__(self, count: int, *, step_ms: int = 1, broken: bool = False) -> None:
-        self.name, self.notes = "minutes", list[str]()
+        self.name = "minutes"
+        self.notes: Sequence[str] = ()
         self.dates: tuple[str, ...] = ("2026-11-20",)
         self._count, self._step_ms, self._broken = count, step_ms, broken
         listed = (
