@@ -109,6 +109,10 @@ class Seen(Struct, frozen=True):
     ended: bool = False
 
 
+_NOTHING: Final = Seen()
+"""Shown by a broker of which nothing is seen."""
+
+
 class Switch(Struct, frozen=True):
     """A change of the active broker; ``source`` and ``target`` are None for nobody.
 
@@ -126,7 +130,7 @@ class _Run(Struct):
     """A broker's client while it runs: since when, and what was seen of it."""
 
     since_s: float
-    counted: int
+    counted: int | None = None
     ready_since_s: float | None = None
     unready_since_s: float | None = None
     was_ready: bool = False
@@ -140,8 +144,10 @@ class _Run(Struct):
         else:
             self.ready_since_s = None
             self.unready_since_s = now_s if self.unready_since_s is None else self.unready_since_s
-        self.interruptions.extend([now_s] * (seen.interruptions - self.counted))
-        self.counted = seen.interruptions
+        if seen is not _NOTHING:
+            known = seen.interruptions if self.counted is None else self.counted
+            self.interruptions.extend([now_s] * (seen.interruptions - known))
+            self.counted = seen.interruptions
         while self.interruptions and now_s - self.interruptions[0] > window_s:
             self.interruptions.popleft()
 
@@ -181,9 +187,10 @@ def _is_unsteady(at: _Situation) -> bool:
 
 
 def _is_silent(at: _Situation) -> bool:
-    if at.open_since_s is None:
+    if at.open_since_s is None or not at.run.was_ready:
         return False
-    last_s = max(at.open_since_s, at.run.since_s, at.seen.heard_s or 0.0)
+    began_s = at.run.ready_since_s or at.run.since_s
+    last_s = max(at.open_since_s, began_s, at.seen.heard_s or 0.0)
     return at.now_s - last_s >= at.limits.silence_s
 
 
@@ -392,7 +399,7 @@ class Failover:
         if one.standing not in RUNNING:
             one.run = None
         elif one.run is None:
-            one.run = _Run(self._now_s, self._shown(one).interruptions)
+            one.run = _Run(self._now_s)
         if one.standing is Standing.RESTING:
             rest_s = self.limits.rest_s * 2.0 ** min(one.failures, 32)
             one.failures += 1
@@ -408,6 +415,3 @@ class Failover:
 
 def _name(one: _Candidate | None) -> str | None:
     return None if one is None else one.name
-
-
-_NOTHING: Final = Seen()
