@@ -25,6 +25,9 @@ PRICES: Final = (
     Column("vwap", "vwap", Style.PRICE),
     Column("trades", "trades", Style.COUNT),
 )
+PRICES_IN_INDIA: Final = PRICES[:-2]
+"""What there is room for beside an index: prices are longer in rupees, and ticks are no trades."""
+
 FLAGS: Final = (
     Column("closed", "closed", Style.FLAG),
     Column("revision", "revision", Style.COUNT),
@@ -105,7 +108,8 @@ def candles(
         return
     columns: tuple[Column, ...] = (START, *PRICES, *FLAGS)
     if printer.form is Form.TABLE:
-        columns = (START if found.is_one_day else DATED_START, *PRICES, NOTE)
+        prices = PRICES_IN_INDIA if traded.is_indian else PRICES
+        columns = (START if found.is_one_day else DATED_START, *prices, NOTE)
     elif found.has_provided:
         columns = (*columns, ORIGIN)
     elif traded.is_indian:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from tapewire.cli.options import Json, MarketName, MarketOption, Watch
-from tapewire.cli.output import Column, Printer, Style, columns_in, fields_of
+from tapewire.cli.output import Column, Form, Printer, Style, columns_in, fields_of
 from tapewire.model.markets import BY_NAME, INDIA, US, Market
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ COLUMNS: Final[Mapping[Board, Sequence[Column]]] = {
     ),
 }
 
-NAME: Final = Column("name", "name")
+_LEFT_OUT: Final = frozenset({"open", "relative_volume", "halted"})
 
 Limit = Annotated[int, typer.Option("--limit", min=1, max=500, metavar="N", help="How many lines.")]
 
@@ -95,7 +95,9 @@ async def _show(
     from tapewire.runtime.service import ServiceError
 
     def show(lines: list[dict[str, Any]], to: Printer) -> None:
-        to.rows(lines, columns_of(board, market), f"Top {board.value}, {market.clock} time")
+        columns = columns_of(board, market, to.form)
+        rows = map(called, lines) if to.is_terminal else lines
+        to.rows(rows, columns, f"Top {board.value}, {market.clock} time")
 
     async with reader(settings) as rows:
         if watch:
@@ -117,10 +119,24 @@ _WHY_EMPTY: Final[Mapping[Board, str]] = {
 }
 
 
-def columns_of(board: Board, market: Market) -> Sequence[Column]:
-    """The board's columns; of India with names, since symbols are numbers there."""
+def columns_of(board: Board, market: Market, form: Form) -> Sequence[Column]:
+    """The board's columns; of India with names, since symbols are numbers there.
+
+    A table has room for these where what brokers do not tell is left out.
+    """
     first, second, *rest = columns_in(market, COLUMNS[board])
-    return [first, second, *([NAME] if market == INDIA else []), *rest]
+    if market != INDIA:
+        return [first, second, *rest]
+    if form is not Form.TABLE:
+        return [first, second, Column("name", "name"), *rest]
+    told = (column for column in rest if column.field not in _LEFT_OUT)
+    return [first, Column("called", "symbol"), *told]
+
+
+def called(line: dict[str, Any]) -> dict[str, Any]:
+    """A line with what people call its symbol: ``NSE_EQ:RELIANCE``."""
+    exchange, name = line["symbol"].partition(":")[0], line.get("name")
+    return {**line, "called": f"{exchange}:{name}" if name else line["symbol"]}
 
 
 async def read(
