@@ -17,7 +17,6 @@ from tapewire.cli.wiring import Wiring, shards_of, topics_of
 from tapewire.market.sessions import Session, SessionCalendar
 from tapewire.providers.massive.client import ClientBounds, MassiveClient
 from tapewire.providers.massive.feeds import delay_ms
-from tapewire.providers.massive.protocol import decode
 from tapewire.providers.massive.rest import RestSettings
 from tapewire.providers.massive.rest_limits import SharedLimits
 from tapewire.providers.massive.rest_reference import MassiveReference
@@ -29,6 +28,7 @@ from tapewire.queues.rabbitmq import RabbitQueue
 from tapewire.runtime.lease import Lease
 from tapewire.runtime.settings import Settings
 from tapewire.services.analysis import Analysis
+from tapewire.services.decoding import decode
 from tapewire.services.listener import Capture, MassiveDataListener
 from tapewire.services.processor import MassiveDataProcessor
 from tapewire.services.reference import ReferenceService, ReferenceStore
