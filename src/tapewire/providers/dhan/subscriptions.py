@@ -22,9 +22,6 @@ MAX_PER_REQUEST: Final = 100
 DISCONNECT_REQUEST: Final = 12
 """The code of a good-bye."""
 
-INDEX_TICK_SIZE: Final = 0.01
-"""Values of indices have two decimals; the instrument master's tick size of them is no guide."""
-
 UNKNOWN_TICK_SIZES: Final = {Segment.NSE_CURRENCY: 0.0025, Segment.BSE_CURRENCY: 0.0025}
 """Where the master has no tick size; elsewhere prices have two decimals."""
 
@@ -85,7 +82,7 @@ def hold(instrument: Instrument, mode: Mode) -> Held:
         number,
         Mode.TICKER if index else mode,
         TICK_INDEX * index,
-        PriceGrid(_tick_size(instrument, segment)).nearest,
+        PriceGrid(instrument.tick_size or UNKNOWN_TICK_SIZES.get(segment, 0.01)).nearest,
     )
 
 
@@ -119,12 +116,6 @@ def _request(code: int, batch: Sequence[Held]) -> str:
     return _encode(
         {"RequestCode": code, "InstrumentCount": len(batch), "InstrumentList": listed}
     ).decode()
-
-
-def _tick_size(instrument: Instrument, segment: Segment) -> float:
-    if instrument.kind is InstrumentKind.INDEX:
-        return INDEX_TICK_SIZE
-    return instrument.tick_size or UNKNOWN_TICK_SIZES.get(segment, 0.01)
 
 
 _encode: Final = msgspec.json.Encoder().encode
