@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapewire.market.instruments import Instrument
+from tapewire.market.instruments import Instrument, InstrumentKind
 from tapewire.model.events import TICK_INDEX, TICK_SNAPSHOT, Tick
 from tapewire.providers.upstox.messages import MARKET_STATUS, FrameKind, Mode
 from tapewire.providers.upstox.protocol import UpstoxConnection
@@ -39,16 +39,21 @@ CANDLES = st.lists(
 )
 KEY = st.builds(
     "{}|{}".format,
-    st.sampled_from(["NSE_EQ", "NSE_FO", "NSE_INDEX"]),
+    st.sampled_from(["NSE_EQ", "NSE_FO"]),
     st.text("ABCXYZ0123456789 ", min_size=1, max_size=30),
 )
+INDEX_KEY = st.builds("NSE_INDEX|{}".format, st.text("ABCXYZ0123456789 ", min_size=1))
 KIND = st.sampled_from([FrameKind.INITIAL_FEED, FrameKind.LIVE_FEED])
 MODE = st.sampled_from([Mode.FULL, Mode.FULL_D30])
 
 
 def instrument(key: str) -> Instrument:
     """An instrument whose token is its whole key."""
-    return Instrument(exchange="NSE_FO", token=key, symbol=f"name of {key}", broker_key=key)
+    index = key.startswith("NSE_INDEX")
+    kind = InstrumentKind.INDEX if index else InstrumentKind.EQUITY
+    return Instrument(
+        exchange="NSE_FO", token=key, symbol=f"name of {key}", kind=kind, broker_key=key
+    )
 
 
 def read(
@@ -129,9 +134,10 @@ def test_option_greeks(
     check(key, feed, last, (totals.volume, int(totals.open_interest)), kind)
 
 
-@given(KEY, LAST, CANDLES, KIND)
-def test_indices(key: str, last: Last, candles: list[Candle], kind: FrameKind) -> None:
-    check(key, index_feed(last, candles), last, kind=kind, flags=TICK_INDEX)
+@given(INDEX_KEY, LAST, CANDLES, KIND, st.booleans())
+def test_indices(key: str, last: Last, candles: list[Candle], kind: FrameKind, full: bool) -> None:
+    feed = index_feed(last, candles) if full else ltpc_feed(last)
+    check(key, feed, last, kind=kind, flags=TICK_INDEX)
 
 
 @given(st.dictionaries(KEY, LAST.filter(lambda last: last.price != 0), max_size=60))

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from tapewire.providers.broker import BrokerError, Ending
-from tapewire.providers.disconnects import BackOff, Policy, RefreshToken
+from tapewire.providers.disconnects import BackOff, Fatal, Policy, RefreshToken
 from tapewire.providers.upstox.rest import AUTHORIZE_PATH, UpstoxRest, feed_url, master_url
 from tests.ports import FREE_PORTS
 
@@ -116,12 +116,15 @@ async def test_the_providers_words_are_shown_without_the_token(
     assert len((await refusal(rest)).detail) < 240
 
 
-@pytest.mark.parametrize("token", ["", "two words", "né", "line\n"])
+@pytest.mark.parametrize(
+    ("token", "policy"),
+    [("", Fatal), ("two words", RefreshToken), ("né", RefreshToken), ("line\n", RefreshToken)],
+)
 async def test_what_cannot_be_a_token_is_not_sent(
-    server: Server, rest: UpstoxRest, token: str
+    server: Server, rest: UpstoxRest, token: str, policy: type[Policy]
 ) -> None:
     ending = await refusal(rest, token)
-    assert isinstance(ending.policy, RefreshToken)
+    assert isinstance(ending.policy, policy)
     assert server.asked == []
 
 

@@ -15,7 +15,7 @@ from tapewire.providers.upstox.limits import LIMITS, Limits, Plan
 from tapewire.providers.upstox.master import parse
 from tapewire.providers.upstox.messages import Mode
 from tapewire.providers.upstox.protocol import BROKER, UpstoxConnection, refused
-from tapewire.providers.upstox.rest import UpstoxRest, master_url
+from tapewire.providers.upstox.rest import REST_URL, UpstoxRest, master_url
 
 
 class UpstoxBroker:
@@ -30,12 +30,12 @@ class UpstoxBroker:
 
     def __init__(
         self,
-        rest_url: str,
         token: Callable[[], str],
         cache: InstrumentCache,
         *,
         clock: Callable[[], float],
         new_guid: Callable[[], str],
+        rest_url: str = REST_URL,
         mode: Mode = Mode.FULL,
         limits: Limits = LIMITS[Plan.STANDARD],
     ) -> None:

@@ -12,7 +12,7 @@ from itertools import islice
 from math import inf, isfinite
 from typing import Any, Final
 
-from tapewire.market.instruments import Instrument
+from tapewire.market.instruments import Instrument, InstrumentKind
 from tapewire.market.ticks import NO_PRICE
 from tapewire.model.events import TICK_INDEX, TICK_SNAPSHOT, Tick
 from tapewire.model.rows import Reference
@@ -45,6 +45,7 @@ MAX_KEYS: Final = 500
 class End(StrEnum):
     """Why a connection ended, or never was."""
 
+    NO_TOKEN = "no_token"
     TOKEN_REFUSED = "token_refused"
     CONNECTION_REFUSED = "connection_refused"
     LINK_REFUSED = "link_refused"
@@ -57,6 +58,7 @@ class End(StrEnum):
 
 # When a connection ends, what next? The address is single-use: each try asks for a new one.
 DISCONNECTS: Final[Mapping[End, Policy]] = {
+    End.NO_TOKEN: Fatal("set UPSTOX_ACCESS_TOKEN; an Analytics Token lasts a year"),
     End.TOKEN_REFUSED: RefreshToken("the access token has ended (daily at 03:30 IST) or is wrong"),
     End.CONNECTION_REFUSED: BackOff(
         60.0, "the plan's connections are all in use, or the token may not read the feed"
@@ -92,7 +94,17 @@ def refused(http_status: int, detail: str = "") -> Ending:
 class _Known:
     """One subscribed instrument: what its ticks carry, and what has been learned of it."""
 
-    __slots__ = ("close", "exchange", "key", "mode", "proved", "symbol", "token", "wire_key")
+    __slots__ = (
+        "close",
+        "exchange",
+        "flags",
+        "key",
+        "mode",
+        "proved",
+        "symbol",
+        "token",
+        "wire_key",
+    )
 
     def __init__(self, instrument: Instrument, mode: Mode) -> None:
         self.exchange = instrument.exchange
@@ -100,6 +112,7 @@ class _Known:
         self.symbol = instrument.symbol
         self.key = instrument.key
         self.wire_key = instrument.broker_key
+        self.flags = TICK_INDEX * (instrument.kind is InstrumentKind.INDEX)
         self.mode = mode
         self.proved = False
         self.close = -1.0
@@ -267,7 +280,7 @@ class UpstoxConnection:
                     int(interest),
                     last.time_ms,
                     received_ns,
-                    flags,
+                    flags | known.flags,
                 )
             )
         return ticks
@@ -276,7 +289,7 @@ class UpstoxConnection:
         self, feed: Any, known: _Known, received_ns: int, flags: int, ticks: list[Tick]
     ) -> None:
         """Another mode than ``full``, an index, or an update that has no price."""
-        last, totals, index = _shape(feed)
+        last, totals = _shape(feed)
         volume = totals.volume if totals is not None else None
         interest = totals.interest if totals is not None else None
         self._learn(known, last.close)
@@ -297,7 +310,7 @@ class UpstoxConnection:
                     None if interest is None else int(interest),
                     last.time_ms,
                     received_ns,
-                    flags | TICK_INDEX * index,
+                    flags | known.flags,
                 )
             )
 
@@ -356,12 +369,12 @@ def _statuses(segments: Iterable[Any]) -> Iterator[tuple[str, str]]:
         yield segment.name.decode("utf-8", "replace"), name
 
 
-def _shape(feed: Any) -> tuple[Any, Any, bool]:
-    """Where the last trade is, what has volume and open interest (or None), and if an index."""
+def _shape(feed: Any) -> tuple[Any, Any]:
+    """Where the last trade is, and what has volume and open interest (None: nothing)."""
     if feed.HasField("greeks"):
-        return feed.greeks.last, feed.greeks, False
+        return feed.greeks.last, feed.greeks
     if not feed.HasField("full"):
-        return feed.last, None, False
+        return feed.last, None
     if feed.full.HasField("index"):
-        return feed.full.index.last, None, True
-    return feed.full.market.last, feed.full.market, False
+        return feed.full.index.last, None
+    return feed.full.market.last, feed.full.market

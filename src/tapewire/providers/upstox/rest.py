@@ -86,8 +86,11 @@ class UpstoxRest:
 
     async def feed_address(self, token: str) -> str:
         """Ask for a single-use address of the feed. Raises BrokerError."""
-        if not token or not token.isascii() or not token.isprintable() or " " in token:
-            raise BrokerError(ending(End.TOKEN_REFUSED, "the access token is empty or no token"))
+        if not token:
+            raise BrokerError(ending(End.NO_TOKEN))
+        if not token.isascii() or not token.isprintable() or " " in token:
+            detail = "the access token has characters that a header cannot carry"
+            raise BrokerError(ending(End.TOKEN_REFUSED, detail))
         headers = {"Accept": "application/json", "Authorization": f"Bearer {token}"}
         url = self._base.joinpath(*AUTHORIZE_PATH.strip("/").split("/"))
         redactor = Redactor((token,))

@@ -1,6 +1,6 @@
 """The protobuf of Upstox frames, as far as it becomes ticks: a table, and decoders made from it.
 
-A frame of 50 instruments in ``full`` mode is 30 KB, of which six numbers an instrument are
+A frame of 50 instruments in ``full`` mode is 20 KB, of which six numbers an instrument are
 wanted. What is not in the table (depth, greeks, candles) is an unknown field to the decoder,
 which steps over it; ``market_data_feed.proto`` beside this file has all that the provider sends.
 The map of feeds is read as what it is on the wire, repeated pairs of key and value: so their
