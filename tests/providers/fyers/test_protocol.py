@@ -6,7 +6,7 @@ from tapewire.market.instruments import Instrument
 from tapewire.providers.broker import BrokerConnection
 from tapewire.providers.disconnects import BackOff, Fatal, RefreshToken
 from tapewire.providers.fyers import requests
-from tapewire.providers.fyers.protocol import SILENT, UNANSWERED, FyersConnection
+from tapewire.providers.fyers.protocol import SILENT, FyersConnection
 from tapewire.providers.fyers.requests import PING, Mode, RequestType
 from tapewire.providers.fyers.wire import SnapshotRecord
 from tapewire.simulators.fyers_frames import (
@@ -179,16 +179,11 @@ def test_a_silent_connection_ends() -> None:
     assert isinstance(SILENT.policy, BackOff)
 
 
-def test_a_key_that_is_not_answered_ends_the_connection() -> None:
+def test_before_it_is_open_nothing_is_due() -> None:
     connection = FyersConnection("KEY", 0.0)
     connection.due(100.0)
-    connection.opened(100.0)
-    connection.heard(114.0)
-    endings = []
-    for now_s in (114.0, 115.0):
-        connection.due(now_s)
-        endings.append(connection.ending)
-    assert endings == [None, UNANSWERED]
+    assert connection.ending is None
+    assert connection.data_to_send() == []
 
 
 @pytest.mark.parametrize(

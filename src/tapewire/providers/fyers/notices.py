@@ -38,6 +38,26 @@ REFUSALS: Final[Mapping[int, Ending]] = {
 }
 """What follows the refusal of a request; of another than these the connection goes on."""
 
+ASKED_TOO_OFTEN: Final = BackOff(60.0, "too many requests")
+
+STATUSES: Final[Mapping[int, Policy]] = {
+    401: REFUSED,
+    403: REFUSED,
+    404: Fatal("check FYERS_REST_URL and FYERS_WS_URL"),
+    429: ASKED_TOO_OFTEN,
+}
+"""What follows an HTTP status that is no success; others of 400 to 499 are Fatal."""
+
+REST_CODES: Final[Mapping[int, Policy]] = {
+    -8: RefreshToken("the access token has expired: provide a new one"),
+    -15: REFUSED,
+    -16: REFUSED,
+    -17: REFUSED,
+    -352: Fatal("Fyers does not know the app id: check it"),
+    -429: ASKED_TOO_OFTEN,
+}
+"""What follows the ``code`` of a REST answer; it counts more than the status."""
+
 
 class Notice(Struct, frozen=True):
     """Something Fyers wants to say; ``request`` is the type of the request that caused it."""
@@ -59,6 +79,16 @@ def refusal(request: int, said: str) -> Ending | None:
     """Why the connection ends after a request was refused, None when it goes on."""
     ending = REFUSALS.get(request)
     return None if ending is None else replace(ending, detail=detail(said))
+
+
+def refused(status: int, said: str = "", code: int = 0) -> Ending:
+    """Why there is no connection, or no answer, after an HTTP status that is no success."""
+    policy = REST_CODES.get(code) or STATUSES.get(status)
+    if policy is None:
+        is_ours = 400 <= status < 500
+        policy = Fatal("Fyers does not take this request") if is_ours else BackOff(5.0)
+    is_token = isinstance(policy, RefreshToken)
+    return Ending("token_refused" if is_token else f"http_{status}", policy, detail(said))
 
 
 def detail(text: str) -> str:

@@ -40,9 +40,6 @@ SILENCE_S: Final = 30.0
 """No message, ping or pong for so long: the socket is dead. Fyers answers the pings of the
 WebSocket protocol, and at night nothing else: whoever holds the socket must send them."""
 
-ANSWER_S: Final = 15.0
-"""The key is answered within this, or not at all."""
-
 DATA: Final = 6
 MASTER_DATA: Final = 13
 NOTICE: Final = 51
@@ -52,7 +49,6 @@ DATA_HEAD: Final = struct.Struct(">HBIH")
 I32: Final = struct.Struct(">i")
 
 SILENT: Final = Ending("silent", BackOff(), f"nothing was heard for {SILENCE_S:.0f} s")
-UNANSWERED: Final = Ending("unanswered", BackOff(), f"no answer to the key for {ANSWER_S:.0f} s")
 
 
 def _tlv(frame: bytes, at: int) -> dict[int, bytes]:
@@ -93,7 +89,7 @@ class FyersConnection:
         self._channel = channel
         self._max_topics = max_topics
         self._authenticated = False
-        self._opened_s: float | None = None
+        self._opened = False
         self._now_s = self._heard_s = self._pinged_s = now_s
         self._asked_s = now_s - SUBSCRIBE_PAUSE_S
         self._wanted: dict[str, Instrument] = {}
@@ -121,7 +117,8 @@ class FyersConnection:
 
     def opened(self, now_s: float) -> None:
         """The socket is open: the client speaks first, and the rest follows the answer."""
-        self._now_s = self._opened_s = self._heard_s = self._pinged_s = now_s
+        self._opened = True
+        self._now_s = self._heard_s = self._pinged_s = now_s
         self._out.append(self._auth)
 
     def subscribe(self, instruments: Sequence[Instrument]) -> None:
@@ -171,14 +168,12 @@ class FyersConnection:
         self._now_s = self._heard_s = now_s
 
     def due(self, now_s: float) -> None:
-        """Put out pings and requests that waited; end after a silence or without an answer."""
+        """Put out pings and requests that waited; end after a silence."""
         self._now_s = now_s
-        if self._opened_s is None or self.ending is not None:
+        if not self._opened or self.ending is not None:
             return
         if now_s - self._heard_s >= SILENCE_S:
             self.ending = SILENT
-        elif not self._authenticated and now_s - self._opened_s >= ANSWER_S:
-            self.ending = UNANSWERED
         if now_s - self._pinged_s >= PING_INTERVAL_S:
             self._pinged_s = now_s
             self._out.append(PING)
