@@ -33,10 +33,25 @@ def test_streams_may_be_named() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["trade", "trades,ticks", "unknown", "", ","])
+@pytest.mark.parametrize("text", ["trade", "trades,candles", "unknown", "", ","])
 def test_a_stream_that_does_not_exist_names_those_that_do(text: str) -> None:
-    with pytest.raises(UsageError, match="trades, aggregate, quotes, halts"):
+    with pytest.raises(UsageError, match="trades, aggregate, quotes, halts, ticks"):
         parse_streams(text, settings())
+
+
+def test_brokers_have_one_stream_and_a_processor_may_carry_it_beside_others() -> None:
+    assert parse_streams(None, settings(), "brokers") == (Stream.TICKS,)
+    assert parse_streams(None, settings(), "fyers") == (Stream.TICKS,)
+    mixed = parse_streams("trades,ticks", settings())
+    assert mixed == (Stream.TRADES, Stream.TICKS)
+    assert topics_of(settings(), mixed) == ("T.*",)
+
+
+def test_ticks_may_be_of_any_day_only_where_brokers_are_not_at_their_own_addresses() -> None:
+    assert compose.tick_delay_ms(settings()) == 0
+    own = settings(dhan_rest_url="http://127.0.0.1:9000")
+    assert compose.tick_delay_ms(own) is None
+    assert compose.tick_delay_ms(own.replaced(brokers=("upstox",))) == 0
 
 
 def test_a_named_stream_is_fed_by_its_own_subscriptions_else_by_everything() -> None:

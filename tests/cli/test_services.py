@@ -62,6 +62,29 @@ def test_an_index_beyond_the_processors_is_a_mistake() -> None:
         plan("processor", index=2)
 
 
+@pytest.mark.parametrize(
+    ("provider", "streams", "said"),
+    [
+        (
+            "massive",
+            "trades,ticks",
+            "of massive has no ticks; expected --streams of trades",
+        ),
+        ("brokers", "trades", "of brokers has no trades; expected --streams of ticks"),
+    ],
+)
+def test_a_listener_carries_what_its_provider_has(provider: str, streams: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Plan.of(SETTINGS, "listener", streams, index=None, http=True, provider=provider)
+
+
+def test_one_broker_named_is_the_only_one() -> None:
+    named = Plan.of(SETTINGS, "listener", None, index=None, http=True, provider="dhan")
+    assert (named.settings.brokers, named.wiring.streams) == (("dhan",), ("ticks",))
+    every = Plan.of(SETTINGS, "listener", None, index=None, http=True, provider="brokers")
+    assert every.settings.brokers == ("upstox", "fyers", "dhan")
+
+
 def test_only_a_listener_can_capture() -> None:
     with pytest.raises(UsageError, match="--capture"):
         plan("reference", capture=Path("x"))

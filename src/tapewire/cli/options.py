@@ -11,6 +11,10 @@ class Provider(StrEnum):
     """Where market data comes from."""
 
     MASSIVE = "massive"
+    BROKERS = "brokers"
+    UPSTOX = "upstox"
+    FYERS = "fyers"
+    DHAN = "dhan"
 
 
 class MarketName(StrEnum):
@@ -59,7 +63,12 @@ Delayed = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 MarketOption = Annotated[MarketName, typer.Option("--market", help="us, or in for India.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Go on and show every change.")]
-ProviderOption = Annotated[Provider, typer.Option("--provider", help="Where the data comes from.")]
+ProviderOption = Annotated[
+    Provider,
+    typer.Option(
+        "--provider", help="massive; brokers: those of BROKERS, one at a time; or one of them."
+    ),
+]
 Streams = Annotated[
     str | None,
     typer.Option(

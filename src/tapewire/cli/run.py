@@ -65,6 +65,7 @@ def run(
         streams,
         index=index,
         http=http is Switch.ON,
+        provider=provider,
         capture=capture,
         lossless=lossless,
         once=once,

@@ -17,7 +17,14 @@ from tapewire.cli.clock import wall_ms
 from tapewire.cli.composed import Alongside, Composed, Make
 from tapewire.cli.errors import explain
 from tapewire.cli.servers import server
-from tapewire.cli.wiring import Wiring, parse_streams
+from tapewire.cli.wiring import (
+    ALL_BROKERS,
+    MASSIVE,
+    Wiring,
+    check_listened,
+    is_broker,
+    parse_streams,
+)
 from tapewire.runtime.health import HttpAddress
 from tapewire.runtime.process_manager import (
     ManagedWorkers,
@@ -53,6 +60,7 @@ class Plan(Struct, frozen=True):
         *,
         index: int | None,
         http: bool,
+        provider: str = MASSIVE,
         capture: Path | None = None,
         lossless: bool = False,
         once: bool = False,
@@ -67,7 +75,11 @@ class Plan(Struct, frozen=True):
             raise UsageError(
                 f"--capture records what a listener reads; the {service} reads no socket"
             )
-        carried = parse_streams(streams, settings)
+        carried = parse_streams(streams, settings, provider)
+        if service == "listener":
+            check_listened(carried, provider)
+        if is_broker(provider) and provider != ALL_BROKERS:
+            settings = settings.replaced(brokers=(provider,))
         wiring = Wiring(streams=carried, lossless=lossless, once=once)
         return cls(settings, service, wiring, index, http, capture)
 

@@ -1,14 +1,26 @@
-"""``tapewire simulate massive``: the provider on one's own machine, until Ctrl-C."""
+"""``tapewire simulate``: a provider on one's own machine, until Ctrl-C."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
-from tapewire.cli.options import Delayed, Faults, Json, Key, Provider, Seed, Sources, Speed
+from tapewire.cli.options import Delayed, Faults, Json, Key, Seed, Sources, Speed
+from tapewire.cli.wall_clock import NEW_YORK, WallClock
 
 if TYPE_CHECKING:
-    from tapewire.cli.simulator_service import PlayedSimulator
+    from tapewire.cli.simulator_service import PlayedSimulator, Playing, Simulator
+
+
+class Simulated(StrEnum):
+    """Whom to simulate."""
+
+    MASSIVE = "massive"
+    UPSTOX = "upstox"
+    FYERS = "fyers"
+    DHAN = "dhan"
+
 
 Port = Annotated[
     int,
@@ -40,7 +52,9 @@ STARTING_S: Final = 15.0
 
 
 def simulate(
-    provider: Annotated[Provider, typer.Argument(metavar="PROVIDER", help="massive")],
+    provider: Annotated[
+        Simulated, typer.Argument(metavar="PROVIDER", help="massive, upstox, fyers or dhan")
+    ],
     source: Sources = None,
     speed: Speed = "original",
     seed: Seed = None,
@@ -64,23 +78,24 @@ def simulate(
     from tapewire.runtime.runner import run_service
 
     load_for_foreground()
-    if rest_port is None:
-        rest_port = port + 1 if port else 0
     now_ms = wall_ms()
     began_ms = now_ms if began is None else began
-    simulator = build_simulator(
-        sources_of(source, seed, began_ms),
+    asked = Asked(
+        source,
         speed,
-        once,
-        key,
-        fault or (),
+        seed,
         port,
-        rest_port,
+        (port + 1 if port else 0) if rest_port is None else rest_port,
+        key,
+        tuple(fault or ()),
+        once,
+        began_ms,
         beginning(began_ms, now_ms, speed, head_start),
-        delayed=delayed,
+        delayed,
     )
+    simulator, told = _massive(asked) if provider is Simulated.MASSIVE else _broker(provider, asked)
     printer = Printer.for_stdout(json=json)
-    ready = _say_nothing if quiet else lambda: announce(simulator, printer, speed, key)
+    ready = _say_nothing if quiet else lambda: announce(told(), printer, speed)
     patience_s = PATIENCE_S if quiet else 0.0
     service = SimulatorService(simulator, wall_ms(), ready=ready, patience_s=patience_s)
     raise typer.Exit(run_service(service, explain=say))
@@ -91,6 +106,48 @@ class Beginning(NamedTuple):
 
     skipped_ms: int = 0
     at_once_ms: int = 0
+
+
+class Asked(NamedTuple):
+    """One ``tapewire simulate`` as asked for."""
+
+    sources: Sequence[str] | None
+    speed: str
+    seed: int | None
+    port: int
+    rest_port: int
+    key: str | None
+    faults: tuple[str, ...]
+    once: bool
+    began_ms: int
+    begin: Beginning
+    delayed: bool
+
+
+def _massive(asked: Asked) -> "tuple[Simulator, Callable[[], Playing]]":
+    """Massive's simulator, and what it has to tell once it listens."""
+    from tapewire.cli.simulator_service import playing
+
+    simulator = build_simulator(
+        sources_of(asked.sources, asked.seed, asked.began_ms),
+        asked.speed,
+        asked.once,
+        asked.key,
+        asked.faults,
+        asked.port,
+        asked.rest_port,
+        asked.begin,
+        delayed=asked.delayed,
+    )
+    return simulator, lambda: playing(simulator, asked.key)
+
+
+def _broker(provider: Simulated, asked: Asked) -> "tuple[Simulator, Callable[[], Playing]]":
+    """A broker's simulator, and what it has to tell once it listens."""
+    from tapewire.cli.simulate_broker import build, playing
+
+    simulator = build(provider, asked)
+    return simulator, lambda: playing(provider, simulator, asked)
 
 
 def beginning(began_ms: int, now_ms: int, speed: str, head_start_s: int) -> Beginning:
@@ -113,23 +170,24 @@ def _say_nothing() -> None:
     """A replay's simulator has nothing to tell people."""
 
 
-def sources_of(texts: Sequence[str] | None, seed: int | None, now_ms: int) -> list[str]:
+def sources_of(
+    texts: Sequence[str] | None, seed: int | None, now_ms: int, clock: WallClock = NEW_YORK
+) -> list[str]:
     """The ``SOURCE`` strings to play; generators get the seed, and the current session's date.
 
     With that date the reference service, which goes by the wall clock, finds the rows that
     the generated events are measured against. A date in the string stays.
     """
-    date = session_date(now_ms)
+    date = session_date(now_ms, clock)
     return [_completed(text, seed, date) for text in texts or ["generator"]]
 
 
-def session_date(now_ms: int) -> str:
+def session_date(now_ms: int, clock: WallClock = NEW_YORK) -> str:
     """The session that trades now, or the next one: half an hour before 04:00 it is the new day."""
-    from tapewire.cli.wall_clock import NEW_YORK
     from tapewire.services.reference import ReferenceSettings
 
-    day = NEW_YORK.calendar.day_at(now_ms + ReferenceSettings().lead_ms)
-    return day.date if day.is_session else NEW_YORK.calendar.next_session(day.date).date
+    day = clock.calendar.day_at(now_ms + ReferenceSettings().lead_ms)
+    return day.date if day.is_session else clock.calendar.next_session(day.date).date
 
 
 def _completed(text: str, seed: int | None, date: str) -> str:

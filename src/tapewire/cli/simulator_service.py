@@ -2,13 +2,16 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
+
+from msgspec import Struct
 
 from tapewire.cli.output import Form, Printer, count
 from tapewire.runtime.service import DependencyMissing, Report, State
 from tapewire.simulators.massive import MassiveSimulator
+from tapewire.simulators.statistics import Statistics
 
 ANY_KEY = "any-key-will-do"
 
@@ -37,6 +40,27 @@ class PlayedSimulator(MassiveSimulator):
             await asyncio.wait({self._playing}, timeout=CLOSING_S)
 
 
+class Simulator(Protocol):
+    """What is run here: Massive's simulator, or a broker's."""
+
+    statistics: Statistics
+
+    async def start(self) -> None:
+        """Listen; OSError when a port is taken."""
+
+    async def left(self, within_s: float) -> None:
+        """Return when nobody is connected any more, at the latest ``within_s`` from now."""
+
+    async def ended(self) -> None:
+        """Return when the source has ended (with ``once``) or failed, and the clients are gone."""
+
+    async def stop(self) -> None:
+        """Close every connection; raises what the source failed with."""
+
+    def inject(self, fault: str, after: int = 0) -> None:
+        """Make a fault happen once ``after`` more events were sent."""
+
+
 class SimulatorService:
     """Runs a simulator; ``ready`` is called when it listens.
 
@@ -48,7 +72,7 @@ class SimulatorService:
 
     def __init__(
         self,
-        simulator: PlayedSimulator,
+        simulator: Simulator,
         since_ms: int,
         *,
         ready: Callable[[], None],
@@ -112,32 +136,60 @@ class SimulatorService:
         return {}
 
 
-def announce(simulator: MassiveSimulator, printer: Printer, speed: str, key: str | None) -> None:
-    """Print where it listens, and the environment with which a listener finds it."""
+class Playing(Struct, frozen=True):
+    """What a simulator that listens has to tell: who it is, where, and what it plays.
+
+    ``environment`` are the settings with which others find it, ``readers`` says who they are.
+    """
+
+    provider: str
+    ws_url: str
+    rest_url: str
+    source: str
+    environment: Mapping[str, str]
+    notes: Sequence[str] = ()
+    readers: str = "a listener"
+
+
+def playing(simulator: MassiveSimulator, key: str | None) -> Playing:
+    """What Massive's simulator has to tell, once it listens."""
     environment = {
         "MASSIVE_FEED": simulator.ws_url,
         "MASSIVE_REST_URL": simulator.rest_url,
         "MASSIVE_API_KEY": key or ANY_KEY,
     }
-    for note in simulator.source.notes:
+    return Playing(
+        "Massive",
+        f"{simulator.ws_url}/stocks",
+        simulator.rest_url,
+        simulator.source.name,
+        environment,
+        simulator.source.notes,
+        "a listener and the reference service",
+    )
+
+
+def announce(told: Playing, printer: Printer, speed: str) -> None:
+    """Print where it listens, and the environment with which a listener finds it."""
+    for note in told.notes:
         sys.stderr.write(f"tapewire: note: {note}\n")
     if printer.form is Form.JSON:
-        places = {"ws": f"{simulator.ws_url}/stocks", "rest": simulator.rest_url}
-        printer.json({**places, "source": simulator.source.name, "environment": environment})
+        places = {"ws": told.ws_url, "rest": told.rest_url}
+        printer.json({**places, "source": told.source, "environment": told.environment})
         return
     if printer.form is Form.TABLE:
-        printer.text(f"Massive simulator: {simulator.source.name} at speed {speed}")
-        printer.text(f"  WebSocket  {simulator.ws_url}/stocks")
-        printer.text(f"  REST       {simulator.rest_url}")
-        printer.text("Let a listener and the reference service find it:")
+        printer.text(f"{told.provider} simulator: {told.source} at speed {speed}")
+        printer.text(f"  WebSocket  {told.ws_url}")
+        printer.text(f"  REST       {told.rest_url}")
+        printer.text(f"Let {told.readers} find it:")
     export = "  export " if printer.form is Form.TABLE else ""
-    for name, value in environment.items():
+    for name, value in told.environment.items():
         printer.text(f"{export}{name}={value}")
     if printer.form is Form.TABLE:
         printer.text("Ctrl-C ends it.")
 
 
-async def show_figures(simulator: MassiveSimulator) -> None:
+async def show_figures(simulator: Simulator) -> None:
     """Keep one line of figures on the terminal, once a second."""
     from rich.console import Console
     from rich.live import Live

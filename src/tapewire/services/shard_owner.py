@@ -38,13 +38,15 @@ class ProcessorOptions(Struct, frozen=True, kw_only=True):
 
     ``live`` lets quiet shards' clocks run at wall speed; a replay must not. ``delay_ms`` is how
     far the feed is behind the wall clock, None where any day may be played (``ShardState``);
-    ``tick_delay_ms`` the same of brokers' ticks, whose feed is another.
+    ``tick_delay_ms`` the same of brokers' ticks, whose feed is another. ``flush_s`` is the time
+    between two flushes of a shard, ``tick_flush_s`` of one of ticks.
     """
 
     instance: str = "0"
     index: int = 0
     processors: int = 1
     flush_s: float = 0.1
+    tick_flush_s: float = 0.05
     prefetch: int = 500
     live: bool = True
     delay_ms: int | None = None
@@ -53,6 +55,10 @@ class ProcessorOptions(Struct, frozen=True, kw_only=True):
     def delay_of(self, stream: Stream) -> int | None:
         """How far the feed that a stream comes from is behind the wall clock."""
         return self.tick_delay_ms if stream is Stream.TICKS else self.delay_ms
+
+    def flush_s_of(self, stream: Stream) -> float:
+        """Seconds between two flushes of a stream's shards."""
+        return self.tick_flush_s if stream is Stream.TICKS else self.flush_s
 
 
 class ShardOwner:
@@ -169,7 +175,8 @@ class ShardOwner:
             self.state.tick(self._now_ms())
             await self.flush()
             self.flush_s = time.perf_counter() - started
-            await self._pause(max(0.001, self._options.flush_s - self.flush_s))
+            flush_s = self._options.flush_s_of(self.state.shard.stream)
+            await self._pause(max(0.001, flush_s - self.flush_s))
         await self.flush()
 
     async def _pause(self, seconds: float) -> None:

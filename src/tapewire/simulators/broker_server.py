@@ -60,6 +60,9 @@ MAX_TURN_TICKS: Final = 500
 MAX_OUTBOX_BYTES: Final = 64 * 1024 * 1024
 """What is kept for a slow reader; it then pays with its connection."""
 
+CLOSING_S: Final = 5.0
+"""How long clients may take to answer the close at the end of the tape."""
+
 _MAX_QUEUED_BYTES: Final = 256 * 1024
 _SHUTDOWN_S: Final = 0.2
 
@@ -203,11 +206,17 @@ class BrokerSimulator:
         while self._clients:
             await self._change()
 
-    async def ended(self, within_s: float) -> None:
+    async def left(self, within_s: float) -> None:
+        """Return when nobody is connected any more, at the latest ``within_s`` from now."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self.gone()
+
+    async def ended(self) -> None:
         """Return when the tape has ended (with ``once``) or failed, and its clients have gone."""
         await self.finished.wait()
         if self._playing is not None:
-            await asyncio.wait({self._playing}, timeout=within_s)
+            await asyncio.wait({self._playing}, timeout=CLOSING_S)
 
     def inject(self, fault: str, after: int = 0) -> None:
         """Make a fault happen once ``after`` more ticks were played; FaultError if unknown.

@@ -1,0 +1,129 @@
+"""The simulated brokers by name: each one's side in the server that all share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, TypedDict, Unpack
+
+from tapewire.providers.fyers.token import TokenError, read_token
+from tapewire.simulators.broker_server import BrokerSimulator
+from tapewire.simulators.broker_voice import Account, BrokerSide
+from tapewire.simulators.fyers import SOCKET_PATH as FYERS_SOCKET
+from tapewire.simulators.fyers import FyersSide
+from tapewire.simulators.fyers_files import make_token
+from tapewire.simulators.tick_tape import TickTape
+from tapewire.simulators.upstox import UpstoxSide
+
+ANY_TOKEN: Final = "any-token-will-do"
+CLIENT_ID: Final = "1000000001"
+_TOKEN_LIFE_S: Final = 366 * 86_400
+
+
+class Surroundings(NamedTuple):
+    """What a side needs from outside: the wall clock, and secrets for single-use addresses."""
+
+    wall_ms: Callable[[], int]
+    new_secret: Callable[[], str]
+
+
+class ServerOptions(TypedDict, total=False):
+    """Options of `BrokerSimulator`."""
+
+    speed: str
+    once: bool
+    faults: list[str]
+    port: int
+    rest_port: int
+    head_start_ms: int
+
+
+def token_of(broker: str, word: str, now_ms: int) -> str:
+    """A word as a token of a broker: of Fyers, whose tokens carry a key and a date, one is made."""
+    if broker != "fyers":
+        return word
+    try:
+        read_token(word)
+    except TokenError:
+        return make_token(word, now_ms // 1000 + _TOKEN_LIFE_S)
+    return word
+
+
+def broker_simulator(
+    broker: str,
+    tape: TickTape,
+    account: Account,
+    around: Surroundings,
+    **options: Unpack[ServerOptions],
+) -> BrokerSimulator:
+    """A simulated broker, not started. KeyError for a broker that is none."""
+
+    def ws_url() -> str:
+        return simulator.ws_url
+
+    def event_ms() -> int:
+        return simulator.event_ms or around.wall_ms()
+
+    side = _SIDES[broker](tape, account, around, ws_url, event_ms)
+    simulator: BrokerSimulator = BrokerSimulator(side, tape, **options)
+    return simulator
+
+
+_MakeSide = Callable[
+    [TickTape, Account, Surroundings, Callable[[], str], Callable[[], int]], BrokerSide
+]
+
+
+def _upstox(
+    tape: TickTape,
+    account: Account,
+    around: Surroundings,
+    ws_url: Callable[[], str],
+    event_ms: Callable[[], int],
+) -> BrokerSide:
+    return UpstoxSide(tape, account, ws_url=ws_url, now_ms=event_ms, new_code=around.new_secret)
+
+
+def _fyers(
+    tape: TickTape,
+    account: Account,
+    around: Surroundings,
+    ws_url: Callable[[], str],
+    event_ms: Callable[[], int],
+) -> BrokerSide:
+    return FyersSide(tape, account, now_s=lambda: around.wall_ms() / 1000)
+
+
+_SIDES: Final[Mapping[str, _MakeSide]] = {"upstox": _upstox, "fyers": _fyers}
+
+
+def environment(broker: str, rest_url: str, ws_url: str, token: str) -> dict[str, str]:
+    """The settings with which a listener finds a simulator; ``token`` is one that it takes."""
+    return {"BROKERS": broker} | _ENVIRONMENTS[broker](rest_url, ws_url, token)
+
+
+def _upstox_environment(rest_url: str, _: str, token: str) -> dict[str, str]:
+    return {"UPSTOX_REST_URL": rest_url, "UPSTOX_ACCESS_TOKEN": token}
+
+
+def _fyers_environment(rest_url: str, ws_url: str, token: str) -> dict[str, str]:
+    return {
+        "FYERS_REST_URL": rest_url,
+        "FYERS_WS_URL": ws_url + FYERS_SOCKET,
+        "FYERS_ACCESS_TOKEN": token,
+    }
+
+
+def _dhan_environment(rest_url: str, ws_url: str, token: str) -> dict[str, str]:
+    return {
+        "DHAN_REST_URL": rest_url,
+        "DHAN_WS_URL": ws_url,
+        "DHAN_CLIENT_ID": CLIENT_ID,
+        "DHAN_ACCESS_TOKEN": token,
+    }
+
+
+_ENVIRONMENTS: Final[Mapping[str, Callable[[str, str, str], dict[str, str]]]] = {
+    "upstox": _upstox_environment,
+    "fyers": _fyers_environment,
+    "dhan": _dhan_environment,
+}
