@@ -59,6 +59,7 @@ def test_a_url_of_a_feed_gets_the_market_only_when_it_names_no_path() -> None:
         ("dhan_ws_url", "wss://"),
         ("dhan_client_id", "one two"),
         ("dhan_totp_secret", "018"),
+        ("dhan_ltt_offset", "3600"),
         ("tick_queue_max", "999"),
         ("tick_queue_max_bytes", "1000000"),
         ("tick_flush_ms", "5"),
@@ -155,6 +156,12 @@ def test_a_one_time_secret_may_be_pasted_as_it_is_shown() -> None:
     secret = settings(dhan_totp_secret="jbsw y3dp ehpk 3pxp").dhan_totp_secret
     assert secret is not None
     assert secret.get_secret_value() == "JBSWY3DPEHPK3PXP"
+
+
+def test_dhans_clock_is_found_out_or_said() -> None:
+    assert settings().dhan_ltt_offset.seconds is None
+    assert settings(dhan_ltt_offset=19800).dhan_ltt_offset.seconds == 19_800
+    assert settings(dhan_ltt_offset="0").dhan_ltt_offset.seconds == 0
 
 
 def test_tokens_and_pins_are_secrets() -> None:

@@ -4,6 +4,7 @@ Their names stand in ``components.md`` 10 and are those that users of the tick e
 """
 
 import re
+from enum import StrEnum
 from typing import Any, Final
 
 from pydantic import BaseModel, SecretStr, field_validator
@@ -14,6 +15,19 @@ BROKERS: Final = ("upstox", "fyers", "dhan")
 """The brokers that can be named in ``BROKERS``."""
 
 _LISTED: Final = re.compile(r"[\w.-]+(:[\w.&-]+)?")
+
+
+class LttOffset(StrEnum):
+    """Whose clock Dhan writes; a day that is not today's does not tell, and needs it said."""
+
+    AUTO = "auto"
+    UTC = "0"
+    INDIA = "19800"
+
+    @property
+    def seconds(self) -> int | None:
+        """Seconds ahead of UTC; None: to be found out."""
+        return None if self is LttOffset.AUTO else int(self)
 
 
 def _rest(default: str, broker: str) -> Any:
@@ -64,6 +78,11 @@ class BrokerSettings(BaseModel):
         None,
         "Secret of the Dhan client's one-time passwords; goes with DHAN_PIN.",
         "the secret in base 32 (letters A to Z, digits 2 to 7)",
+    )
+    dhan_ltt_offset: LttOffset = setting(
+        LttOffset.AUTO,
+        "Seconds that Dhan's clock is ahead of UTC: found out, plain UTC, or India's wall clock.",
+        "auto, 0 or 19800",
     )
     tick_queue_max: int = setting(
         2_000_000,
@@ -123,6 +142,11 @@ class BrokerSettings(BaseModel):
     raw_ticks: bool = setting(
         False, "Whether every valid tick is also kept in the Redis list ticks.", "on or off"
     )
+
+    @field_validator("dhan_ltt_offset", mode="before")
+    @classmethod
+    def _any_spelling(cls, value: str | int) -> str:
+        return str(value).lower()
 
     @field_validator("brokers", mode="before")
     @classmethod
