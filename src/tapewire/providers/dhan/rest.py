@@ -23,9 +23,9 @@ from tapewire.runtime.redact import Redactor
 REST_URL: Final = "https://api.dhan.co"
 _AUTH_URL: Final = "https://auth.dhan.co"
 _FILES_URL: Final = "https://images.dhan.co"
-_GENERATE_PATH: Final = "/app/generateAccessToken"
-_RENEW_PATH: Final = "/v2/RenewToken"
-_MASTER_PATH: Final = "/api-data/api-scrip-master.csv"
+GENERATE_PATH: Final = "/app/generateAccessToken"
+RENEW_PATH: Final = "/v2/RenewToken"
+MASTER_PATH: Final = "/api-data/api-scrip-master.csv"
 
 TIMEOUT_S: Final = 60.0
 MAX_ANSWER_BYTES: Final = 1024 * 1024
@@ -62,9 +62,9 @@ class Endpoints(Struct, frozen=True):
         base = _checked(rest_url)
         own = base == URL(REST_URL)
         return cls(
-            generate=(URL(_AUTH_URL) if own else base).joinpath(_GENERATE_PATH[1:]),
-            renew=base.joinpath(_RENEW_PATH[1:]),
-            master=(URL(_FILES_URL) if own else base).joinpath(_MASTER_PATH[1:]),
+            generate=(URL(_AUTH_URL) if own else base).joinpath(GENERATE_PATH[1:]),
+            renew=base.joinpath(RENEW_PATH[1:]),
+            master=(URL(_FILES_URL) if own else base).joinpath(MASTER_PATH[1:]),
         )
 
 
