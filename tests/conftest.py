@@ -20,7 +20,7 @@ from tests.shared_rabbitmq import BrokerKeeper, SharedRabbitServer, turn
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-SERVER_FOLDERS = frozenset({"integration", "faults", "e2e"})
+SERVER_FOLDERS = frozenset({"conformance", "integration", "faults", "e2e"})
 SERVER_FIXTURES = frozenset({"redis_server", "start_redis", "rabbitmq_server"})
 
 LEFT = pytest.StashKey[list[str]]()

@@ -72,10 +72,11 @@ def _version_of(files: Iterable[Path]) -> str:
 
 def _make(folder: Path, python: Path, files: Iterable[Path]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    _run([sys.executable, "-m", "venv", str(folder)])
-    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+    _run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
     for file in files:
-        _run([*pip, "--no-deps", "--no-build-isolation", "--require-hashes", "-r", str(file)])
+        hashed = ["--no-deps", "--no-build-isolation", "--require-hashes", "-r", str(file)]
+        _run([*pip, "--quiet", "install", *hashed])
     (folder / "made").touch()
 
 
