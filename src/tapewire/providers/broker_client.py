@@ -52,9 +52,10 @@ class ClientState(StrEnum):
 
 
 class ClientStatistics(Struct):
-    """Counts since the client was made."""
+    """Counts since the client was made. ``interruptions``: connections lost after data came."""
 
     connections: int = 0
+    interruptions: int = 0
     reconnects: int = 0
     frames: int = 0
     ticks: int = 0
@@ -340,8 +341,10 @@ class BrokerClient:
 
     def _finish(self, connection: BrokerConnection) -> None:
         began = self._first_tick_at
-        if began is not None and self._quiet_since - began >= self._bounds.stable_s:
-            self._attempts = 0
+        if began is not None:
+            self.statistics.interruptions += not self._stopping.is_set()
+            if self._quiet_since - began >= self._bounds.stable_s:
+                self._attempts = 0
         self.statistics.faults = self._faults()
         self._learned += connection.references()
         self._socket = self._connection = None

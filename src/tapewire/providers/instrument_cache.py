@@ -42,6 +42,11 @@ Parse = Callable[[bytes], Sequence[Instrument]]
 """Instruments of a file; raises ValueError for what is none. Called in a thread."""
 
 
+def master_date(now_s: float) -> str:
+    """The day (of ``NEW_AT``) whose masters are to be had at wall-clock seconds UTC."""
+    return (datetime.fromtimestamp(now_s, UTC) + NEW_AT).date().isoformat()
+
+
 class Kept(Struct, frozen=True):
     """A master as it lies on disk; ``date`` is the day (of `NEW_AT`) it was fetched on."""
 
@@ -118,7 +123,7 @@ class InstrumentCache:
         return kept.instruments
 
     def _today(self) -> str:
-        return (datetime.fromtimestamp(self._clock(), UTC) + NEW_AT).date().isoformat()
+        return master_date(self._clock())
 
     # -- on disk
 
