@@ -165,6 +165,12 @@ def test_an_index_is_marked_and_nothing_is_traded_in_it() -> None:
     assert (tick.day_volume, tick.open_interest, tick.flags) == (None, None, TICK_INDEX)
 
 
+@pytest.mark.parametrize("feed", [ltpc_feed(LAST), full_feed(LAST, Totals(1))])
+def test_an_index_is_one_in_whatever_form_it_comes(feed: bytes) -> None:
+    (tick,) = read(connection(NIFTY), NIFTY, feed)
+    assert tick.flags == TICK_INDEX
+
+
 @pytest.mark.parametrize(
     ("kind", "flags"), [(FrameKind.INITIAL_FEED, TICK_SNAPSHOT), (FrameKind.LIVE_FEED, 0)]
 )
@@ -224,7 +230,10 @@ def test_names_come_with_the_subscription_and_closes_when_they_are_new() -> None
     assert socket.references() == [
         Reference("NSE_FO:45450", "", prev_day_close=101.0, name="FUT45450")
     ]
-    read(socket, FUTURE, full_feed(LAST._replace(close=101.0), Totals(1)))
+    for feed in (full_feed(LAST._replace(close=101.0), Totals(1)), ltpc_feed(LAST)):
+        read(socket, FUTURE, feed)
+    assert [each.prev_day_close for each in socket.references()] == [99.25]
+    read(socket, FUTURE, ltpc_feed(LAST))
     assert socket.references() == []
 
 

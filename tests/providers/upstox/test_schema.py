@@ -170,6 +170,12 @@ def test_a_malformed_feed_loses_itself_only(feed: str, reason: str) -> None:
     assert socket.faults == {reason: 1}
 
 
+def test_a_snapshot_stays_one_beside_a_malformed_feed() -> None:
+    bad = entry(bytes.fromhex("0a 01 18"))
+    (tick,), _ = read(bytes.fromhex(LTPC_FRAME)[2:] + bad[2:])
+    assert tick.flags == TICK_SNAPSHOT
+
+
 def test_a_negative_integer_is_twos_complement() -> None:
     body = bytes.fromhex("09 0000000000205940 18 ffffffffffffffffff01")
     (tick,), _ = read(entry(message(1, body)))
