@@ -4,6 +4,7 @@ All Indian brokers carry the exchange's own number of an instrument, so exchange
 that number name it everywhere (``brokers.md`` 4); a broker's own key goes with it.
 """
 
+from datetime import date
 from enum import StrEnum
 from typing import Final
 
@@ -24,6 +25,9 @@ EXCHANGES: Final = (
     "MCX_FO",
 )
 """Exchange and segment, spelled the same for every broker."""
+
+_MONTHS: Final = "123456789OND"
+"""Months in a weekly option's symbol."""
 
 
 class InstrumentKind(StrEnum):
@@ -62,3 +66,23 @@ class Instrument(Struct, frozen=True, kw_only=True, gc=False):
     def key(self) -> str:
         """``NSE_FO:8765``: the join key of all brokers, and the symbol that everything is under."""
         return instrument_key(self.exchange, self.token)
+
+
+def derivative_symbol(
+    underlying: str, expiry: str, kind: InstrumentKind, strike: float, *, weekly: bool
+) -> str:
+    """A derivative as its exchange spells it: ``NIFTY26NOVFUT``, ``NIFTY26NOV24000CE``.
+
+    A weekly option has its day instead of the month's name: ``NIFTY26N2424000CE``. Brokers
+    have spellings of their own (``NIFTY FUT 24 NOV 26``, ``NIFTY-Nov2026-FUT``).
+    """
+    day = date.fromisoformat(expiry)
+    if kind is InstrumentKind.FUTURE:
+        return f"{underlying}{day:%y%b}FUT".upper()
+    when = f"{_MONTHS[day.month - 1]}{day:%d}" if weekly else f"{day:%b}"
+    return f"{underlying}{day:%y}{when}{_plain(strike)}{kind}".upper()
+
+
+def _plain(strike: float) -> str:
+    """24000.0 as 24000, 97.25 as it is."""
+    return f"{strike:.4f}".rstrip("0").rstrip(".")

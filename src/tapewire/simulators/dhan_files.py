@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Final
 
-from tapewire.market.instruments import Instrument, InstrumentKind
+from tapewire.market.instruments import Instrument, InstrumentKind, derivative_symbol
 from tapewire.providers.dhan.packets import EXCHANGES, Segment
-from tapewire.providers.upstox.master import derivative_symbol
 
 HEADER: Final = (
     "SEM_EXM_EXCH_ID,SEM_SEGMENT,SEM_SMST_SECURITY_ID,SEM_INSTRUMENT_NAME,SEM_EXPIRY_CODE,"

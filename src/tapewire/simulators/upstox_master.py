@@ -7,8 +7,7 @@ from typing import Final
 
 import msgspec
 
-from tapewire.market.instruments import Instrument, InstrumentKind
-from tapewire.providers.upstox.master import derivative_symbol
+from tapewire.market.instruments import Instrument, InstrumentKind, derivative_symbol
 
 _KINDS: Final = {
     InstrumentKind.EQUITY: "EQ",

@@ -490,14 +490,18 @@ def test_a_time_in_the_future_is_left_out_and_counted() -> None:
     assert feed.faults == {"implausible_time": 1}
 
 
-def test_what_cannot_wait_is_left_out_and_begins_anew() -> None:
-    feed = Feed(NIFTY_FUTURE, offset_s=None, max_waiting=2)
+def test_what_cannot_wait_is_left_out_and_its_volume_comes_with_the_next() -> None:
+    feed = Feed(NIFTY_FUTURE, RELIANCE, offset_s=None, max_waiting=2)
     for volume in (1, 2, 3):
         feed.send(quote(1.0, volume, T_S))
-    assert feed.faults == {"clock_unknown": 1}
+    feed.send(quote(1.0, 5, T_S, segment=Segment.NSE_EQ, number=2_885))
+    assert feed.faults == {"clock_unknown": 2}
     assert feed.connection.status()["waiting_for_clock"] == 2
     ticks = run_live(feed, 8, 0)
-    assert [tick.flags for tick in ticks[:4]] == [TICK_SNAPSHOT, 0, TICK_SNAPSHOT, 0]
+    assert [tick.flags for tick in ticks[:4]] == [TICK_SNAPSHOT, 0, 0, 0]
+    assert [tick.day_volume for tick in ticks[:2]] == [1, 2]
+    (share,) = feed.send(quote(1.0, 6, T_S, segment=Segment.NSE_EQ, number=2_885))
+    assert share.flags == TICK_SNAPSHOT
 
 
 def test_each_connection_finds_its_own_clock() -> None:

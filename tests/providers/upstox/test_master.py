@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tapewire.market.instruments import Instrument, InstrumentKind
-from tapewire.providers.upstox.master import derivative_symbol, parse
+from tapewire.providers.upstox.master import parse
 
 SHARE = {
     "segment": "NSE_EQ",
@@ -139,22 +139,6 @@ def test_a_derivative_without_an_underlying_keeps_the_name_it_has() -> None:
 )
 def test_an_expiry_is_a_day_in_india(expiry_ms: int, date: str) -> None:
     assert only({**FUTURE, "expiry": expiry_ms}).expiry == date
-
-
-@pytest.mark.parametrize(
-    ("strike", "spelled"), [(24000.0, "24000"), (97.25, "97.25"), (22.0, "22"), (0.5, "0.5")]
-)
-def test_strikes_are_spelled_without_needless_zeros(strike: float, spelled: str) -> None:
-    symbol = derivative_symbol("X", "2026-01-06", InstrumentKind.CALL, strike, weekly=False)
-    assert symbol == f"X26JAN{spelled}CE"
-
-
-def test_a_weekly_of_the_last_months_has_a_letter() -> None:
-    symbols = [
-        derivative_symbol("X", f"2026-{month:02}-01", InstrumentKind.CALL, 1.0, weekly=True)
-        for month in (1, 9, 10, 11, 12)
-    ]
-    assert symbols == ["X261011CE", "X269011CE", "X26O011CE", "X26N011CE", "X26D011CE"]
 
 
 def test_what_is_left_out_is_counted() -> None:

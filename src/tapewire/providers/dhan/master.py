@@ -15,9 +15,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from tapewire.market.instruments import Instrument, InstrumentKind
+from tapewire.market.instruments import Instrument, InstrumentKind, derivative_symbol
 from tapewire.providers.dhan.packets import EXCHANGES, Segment
-from tapewire.providers.upstox.master import derivative_symbol
 
 SEGMENTS: Final[Mapping[tuple[str, str], Segment]] = {
     ("NSE", "E"): Segment.NSE_EQ,

@@ -49,8 +49,9 @@ MAX_INSTRUMENTS: Final = 5_000
 SILENCE_LIMIT_S: Final = 40.0
 """The server pings every 10 s and closes a connection that is silent for longer than this."""
 
-MAX_WAITING: Final = 10_000
-"""Ticks that wait for the feed's clock to be known; of more, instruments begin anew later."""
+MAX_WAITING: Final = 50_000
+"""Ticks that wait for the feed's clock to be known; later ones carry what more of them would,
+since volumes are those of the day."""
 
 # When the server ends a connection, what next? The numbers are the contract, their texts vary.
 DISCONNECTS: Final[Mapping[int, Policy]] = {
@@ -313,7 +314,6 @@ class DhanConnection:
             return
         known = self._clock.offset_s is not None
         if not known and len(self._waiting) >= self._max_waiting:
-            self._settled.pop(held.name, None)
             self.faults[Fault.CLOCK_UNKNOWN] += 1
             return
         snapshot = TICK_SNAPSHOT * (held.name not in self._settled)

@@ -10,19 +10,18 @@ import gzip
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from tapewire.market.instruments import EXCHANGES, Instrument, InstrumentKind
+from tapewire.market.instruments import EXCHANGES, Instrument, InstrumentKind, derivative_symbol
 
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Of the JSON; the file of all exchanges has about 60 MB."""
 
-_MONTHS: Final = "123456789OND"
 _INDIA: Final = timedelta(hours=5, minutes=30)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_EXPIRY_MS: Final = 4_102_444_800_000
@@ -69,26 +68,6 @@ def parse(data: bytes, skipped: Counter[str]) -> list[Instrument]:
     if not instruments:
         raise ValueError(f"instrument master: no instrument in it; left out: {dict(skipped)}")
     return instruments
-
-
-def derivative_symbol(
-    underlying: str, expiry: str, kind: InstrumentKind, strike: float, *, weekly: bool
-) -> str:
-    """A derivative as its exchange spells it: ``NIFTY26NOVFUT``, ``NIFTY26NOV24000CE``.
-
-    A weekly option has its day instead of the month's name: ``NIFTY26N2424000CE``. Upstox has
-    spellings of its own (``NIFTY FUT 24 NOV 26``), which no other broker knows.
-    """
-    day = date.fromisoformat(expiry)
-    if kind is InstrumentKind.FUTURE:
-        return f"{underlying}{day:%y%b}FUT".upper()
-    when = f"{_MONTHS[day.month - 1]}{day:%d}" if weekly else f"{day:%b}"
-    return f"{underlying}{day:%y}{when}{_plain(strike)}{kind}".upper()
-
-
-def _plain(strike: float) -> str:
-    """24000.0 as 24000, 97.25 as it is."""
-    return f"{strike:.4f}".rstrip("0").rstrip(".")
 
 
 def _unzipped(data: bytes) -> bytes:
