@@ -161,6 +161,7 @@ class _Wanted(NamedTuple):
     """What a client has subscribed to: an instrument, under its Upstox key, in a mode."""
 
     wire_key: str
+    key: str
     instrument: Instrument
     mode: Mode
 
@@ -212,12 +213,13 @@ class UpstoxVoice:
         if not keys or unknown:
             said = f"invalid instrument keys: {', '.join(unknown[:5]) or 'none given'}"
             return [_refusal(request.method, said)]
-        wanted = [_Wanted(key, self._by_key[key], request.data.mode) for key in dict.fromkeys(keys)]
-        if request.method is Method.UNSUBSCRIBE:
-            for each in wanted:
-                self._wanted.pop(each.instrument.key, None)
-            return []
-        return self._subscribe({each.instrument.key: each for each in wanted}, request.method)
+        named = ((key, self._by_key[key]) for key in keys)
+        wanted = {each.key: _Wanted(key, each.key, each, request.data.mode) for key, each in named}
+        if request.method is not Method.UNSUBSCRIBE:
+            return self._subscribe(wanted, request.method)
+        for key in wanted:
+            self._wanted.pop(key, None)
+        return []
 
     def ticks(self, ticks: Sequence[Tick]) -> Messages:
         """Live frames of what is subscribed; an instrument is in a frame but once."""
@@ -262,7 +264,9 @@ class UpstoxVoice:
             if wanted.wire_key in feeds or len(feeds) == MAX_FEEDS:
                 yield feed_frame(kind, feeds.items(), self._now_ms())
                 feeds = {}
-            feeds[wanted.wire_key] = self._writer.feed(tick, wanted.instrument, wanted.mode)
+            feeds[wanted.wire_key] = self._writer.feed(
+                tick, wanted.instrument, wanted.key, wanted.mode
+            )
         if feeds:
             yield feed_frame(kind, feeds.items(), self._now_ms())
 

@@ -63,6 +63,8 @@ class Totals(NamedTuple):
 
 def varint_bytes(value: int) -> bytes:
     """A varint; a negative number becomes its 64-bit two's complement, ten bytes."""
+    if 0 <= value < 0x80:
+        return _SHORT[value]
     value &= 0xFFFF_FFFF_FFFF_FFFF
     out = bytearray()
     while value > 0x7F:
@@ -72,18 +74,27 @@ def varint_bytes(value: int) -> bytes:
     return bytes(out)
 
 
+_SHORT: Final = [bytes([value]) for value in range(0x80)]
+_ZERO: Final = _double(0.0)
+
+# Fields are numbered below 16, so that a tag is one byte.
+_VARINT_TAGS: Final = [bytes([number << 3]) for number in range(16)]
+_DOUBLE_TAGS: Final = [bytes([number << 3 | 1]) for number in range(16)]
+_BYTES_TAGS: Final = [bytes([number << 3 | 2]) for number in range(16)]
+
+
 def _integer(number: int, value: int) -> bytes:
-    return varint_bytes(number << 3) + varint_bytes(value) if value else b""
+    return _VARINT_TAGS[number] + varint_bytes(value) if value else b""
 
 
 def _float(number: int, value: float) -> bytes:
     encoded = _double(value)
-    return varint_bytes(number << 3 | 1) + encoded if any(encoded) else b""
+    return _DOUBLE_TAGS[number] + encoded if encoded != _ZERO else b""
 
 
 def _message(number: int, body: bytes) -> bytes:
     """A sub-message or string; an empty one is present all the same."""
-    return varint_bytes(number << 3 | 2) + varint_bytes(len(body)) + body
+    return _BYTES_TAGS[number] + varint_bytes(len(body)) + body
 
 
 def _floats(values: Iterable[float]) -> bytes:
@@ -140,11 +151,27 @@ def full_feed(
 
     ``greeks`` are delta, theta, gamma, vega and rho.
     """
-    body = (
-        _last(last)
-        + (_message(2, b"".join(_message(1, _level(level)) for level in depth)) if depth else b"")
+    return full_feed_around(last, totals, surroundings(depth, greeks, candles), mode)
+
+
+def surroundings(
+    depth: Sequence[Level] = (), greeks: Sequence[float] = (), candles: Sequence[Candle] = ()
+) -> bytes:
+    """The parts of a full feed that no tick is made of, to be written once for many."""
+    return (
+        (_message(2, b"".join(_message(1, _level(level)) for level in depth)) if depth else b"")
         + (_message(3, _floats(greeks)) if greeks else b"")
         + _candles(4, candles)
+    )
+
+
+def full_feed_around(
+    last: Last | None, totals: Totals, surrounding: bytes, mode: Mode = Mode.FULL
+) -> bytes:
+    """As `full_feed`, with what `surroundings` gave."""
+    body = (
+        _last(last)
+        + surrounding
         + _float(5, totals.average_price)
         + _integer(6, totals.volume)
         + _float(7, totals.open_interest)

@@ -1,10 +1,11 @@
 """An instrument's state as Upstox words it in each mode, its book, greeks and candles made up.
 
-These are a function of the tick, so that the same tick is always the same bytes, and frames
-have their real size.
+What is made up gives frames their real size and follows the price in steps of `_STEP` ticks, so
+that it is not written anew for each.
 """
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
 from tapewire.market.instruments import Instrument, InstrumentKind
@@ -15,14 +16,17 @@ from tapewire.simulators.upstox_frames import (
     Last,
     Level,
     Totals,
-    full_feed,
+    full_feed_around,
     greeks_feed,
     index_feed,
     ltpc_feed,
+    surroundings,
 )
 
 _LEVELS: Final = {Mode.FULL: 5, Mode.FULL_D30: 30}
 _OPTIONS: Final = (InstrumentKind.CALL, InstrumentKind.PUT)
+_STEP: Final = 20
+_TICK: Final = 0.05
 _GREEKS: Final = (0.52, -11.4, 0.0009, 14.2, 6.1)
 """Delta, theta, gamma, vega, rho."""
 _VOLATILITY: Final = 0.13
@@ -39,21 +43,20 @@ class StateWriter:
 
     def __init__(self, previous_close: Callable[[str], float]) -> None:
         self._previous_close = previous_close
-        self._written: dict[str, tuple[Tick, dict[Mode, bytes]]] = {}
+        self._written: dict[tuple[str, Mode], tuple[Tick, bytes]] = {}
+        self._around: dict[tuple[str, Mode], tuple[float, bytes]] = {}
 
-    def feed(self, tick: Tick, instrument: Instrument, mode: Mode) -> bytes:
-        """The state that a tick is, in a mode."""
-        key = instrument.key
-        known = self._written.get(key)
-        if known is None or known[0] is not tick:
-            known = self._written[key] = (tick, {})
-        feed = known[1].get(mode)
-        if feed is None:
-            feed = known[1][mode] = self._write(tick, instrument, mode)
+    def feed(self, tick: Tick, instrument: Instrument, key: str, mode: Mode) -> bytes:
+        """The state that a tick is, in a mode. ``key`` is the instrument's."""
+        known = self._written.get((key, mode))
+        if known is not None and known[0] is tick:
+            return known[1]
+        feed = self._write(tick, instrument, key, mode)
+        self._written[key, mode] = (tick, feed)
         return feed
 
-    def _write(self, tick: Tick, instrument: Instrument, mode: Mode) -> bytes:
-        last = _last(tick, self._previous_close(instrument.key))
+    def _write(self, tick: Tick, instrument: Instrument, key: str, mode: Mode) -> bytes:
+        last = _last(tick, self._previous_close(key))
         index = instrument.kind is InstrumentKind.INDEX
         if mode is Mode.LTPC or (index and mode is Mode.OPTION_GREEKS):
             return ltpc_feed(last)
@@ -61,10 +64,23 @@ class StateWriter:
             return index_feed(last, _candles(tick, last))
         greeks = _GREEKS if instrument.kind in _OPTIONS else ()
         totals = _totals(tick, _VOLATILITY if greeks else 0.0)
-        book = _book(last.price, instrument, _LEVELS.get(mode, 1))
         if mode is Mode.OPTION_GREEKS:
-            return greeks_feed(last, totals, book[0], greeks)
-        return full_feed(last, totals, book, greeks, _candles(tick, last), mode)
+            return greeks_feed(last, totals, _book(last.price, instrument, 1)[0], greeks)
+        return full_feed_around(
+            last, totals, self._surroundings(tick, last, instrument, key, mode), mode
+        )
+
+    def _surroundings(
+        self, tick: Tick, last: Last, instrument: Instrument, key: str, mode: Mode
+    ) -> bytes:
+        """Book, greeks and candles: those from before, until the price has gone a step."""
+        written_at, made_up = self._around.get((key, mode), (-inf, b""))
+        if abs(last.price - written_at) >= _STEP * (instrument.tick_size or _TICK):
+            book = _book(last.price, instrument, _LEVELS[mode])
+            greeks = _GREEKS if instrument.kind in _OPTIONS else ()
+            made_up = surroundings(book, greeks, _candles(tick, last))
+            self._around[key, mode] = (last.price, made_up)
+        return made_up
 
 
 def _last(tick: Tick, close: float) -> Last:
@@ -87,7 +103,7 @@ def _totals(tick: Tick, volatility: float) -> Totals:
 
 def _book(price: float, instrument: Instrument, levels: int) -> Sequence[Level]:
     """Levels a tick apart around a price, the best first."""
-    step, lot = instrument.tick_size or 0.05, instrument.lot_size
+    step, lot = instrument.tick_size or _TICK, instrument.lot_size
     return [
         Level(
             lot * (3 * level + 2),
