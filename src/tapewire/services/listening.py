@@ -31,7 +31,7 @@ MAX_READY_BATCHES: Final = 2_000
 """A lossless run stops reading above this many batches ready in any shard (components.md 2)."""
 
 MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
-"""... or with more than this not yet confirmed: well below the outbox's bound, which drops."""
+"""... or with so many, or so much, not yet confirmed: well below the outbox's bound."""
 
 
 class ListenerBounds(Struct, frozen=True):
@@ -41,6 +41,7 @@ class ListenerBounds(Struct, frozen=True):
     heartbeat_s: float = 1.0
     depth_poll_s: float = 0.05
     max_ready_batches: int = MAX_READY_BATCHES
+    max_waiting_batches: int = MAX_READY_BATCHES
     max_waiting_bytes: int = MAX_WAITING_BYTES
 
 
@@ -316,7 +317,7 @@ class Listener:
         """Whether too much waits for the broker's confirms."""
         outbox, bounds = self._queue.statistics, self._bounds
         return (
-            outbox.waiting_batches > bounds.max_ready_batches
+            outbox.waiting_batches > bounds.max_waiting_batches
             or outbox.waiting_bytes > bounds.max_waiting_bytes
         )
 
