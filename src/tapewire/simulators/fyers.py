@@ -188,7 +188,7 @@ class FyersVoice:
         self._next_id = first_id
         self._authenticated = False
         self._topics: dict[str, TopicWriter] = {}
-        self._keys: dict[str, TopicWriter] = {}
+        self._keys: dict[tuple[str, str], TopicWriter] = {}
         self._modes: dict[int, Mode] = {}
         self._paused: set[int] = set()
         self._sent = 0
@@ -237,7 +237,7 @@ class FyersVoice:
             return []
         records = []
         for tick in ticks:
-            writer = self._keys.get(f"{tick.exchange}:{tick.token}")
+            writer = self._keys.get((tick.exchange, tick.token))
             if writer is not None and writer.channel not in self._paused:
                 is_lite = self._modes.get(writer.channel) is Mode.LITE
                 records.append(writer.lite(tick) if is_lite else writer.update(tick))
@@ -285,16 +285,17 @@ class FyersVoice:
         return [encode_reply(RequestType.SUBSCRIBE), *self._frames(snapshots)]
 
     def _add(self, topic: str, channel: int) -> TopicWriter:
-        writer = TopicWriter(self._next_id % 2**16, topic, self._side.topics[topic], channel)
+        one = self._side.topics[topic]
+        writer = TopicWriter(self._next_id % 2**16, topic, one, channel)
         self._next_id += 1
-        self._topics[topic] = self._keys[writer.key] = writer
+        self._topics[topic] = self._keys[one.exchange, one.token] = writer
         return writer
 
     def _unsubscribe(self, request: Request) -> Messages:
         for topic in requested_topics(request):
-            writer = self._topics.pop(topic, None)
-            if writer is not None:
-                del self._keys[writer.key]
+            if self._topics.pop(topic, None) is not None:
+                one = self._side.topics[topic]
+                del self._keys[one.exchange, one.token]
         return [encode_reply(RequestType.UNSUBSCRIBE)]
 
     def _mode(self, request: Request) -> Messages:

@@ -78,8 +78,8 @@ def test_an_expiry_without_a_time_is_that_of_the_fytoken() -> None:
 
 
 def test_an_expiry_is_the_day_in_india() -> None:
-    just_before_midnight = "1795544940"  # 2026-11-24 23:59 in India
-    ((future,), _) = parsed(FUTURE.replace("1795514400", just_before_midnight))
+    just_after_midnight = "1795460400"  # 2026-11-24 00:30 in India
+    ((future,), _) = parsed(FUTURE.replace("1795514400", just_after_midnight))
     assert future.expiry == "2026-11-24"
 
 
