@@ -399,7 +399,8 @@ class Failover:
         if one.standing not in RUNNING:
             one.run = None
         elif one.run is None:
-            one.run = _Run(self._now_s)
+            seen = self._seen.get(one.name)
+            one.run = _Run(self._now_s, None if seen is None else seen.interruptions)
         if one.standing is Standing.RESTING:
             rest_s = self.limits.rest_s * 2.0 ** min(one.failures, 32)
             one.failures += 1
