@@ -1,5 +1,6 @@
 """``docs/redis.md`` says of every key what a live server says of it."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -20,6 +21,7 @@ from tapewire.caches.widget_cache import RedisWidgetCache
 from tapewire.market.corrections import Correction
 from tapewire.model.candle_names import candle_hash, seconds_hash
 from tapewire.model.changes import BoardChange, Changes
+from tapewire.model.events import Tick
 from tapewire.model.feeds import (
     BOARDS,
     best_quote_hash,
@@ -29,7 +31,12 @@ from tapewire.model.feeds import (
     range_hash,
     top_trades_hash,
 )
+from tapewire.model.rows import Candle
+from tapewire.providers.circuit_breaker import CircuitBreaker
 from tapewire.runtime.registry import RegistryError, Reply
+from tapewire.services.compat_keys import write_keys
+from tapewire.sinks.compat_keys import CompatKeys
+from tapewire.sinks.raw_ticks import RawTicks
 from tests.caches.redis_page import KeyRow, key_rows
 from tests.caches.reference_contract import DATE, row
 from tests.caches.registry_contract import report
@@ -122,6 +129,15 @@ async def check(link: Link, rows: Sequence[KeyRow]) -> None:
 async def test_the_page_and_a_widget_data_cache_agree(redis_url: str, link: Link) -> None:
     await fill_wdc(redis_url)
     await check(link, key_rows("Keys of WDC"))
+
+
+async def test_the_page_and_the_keys_of_the_earlier_engine_agree(link: Link) -> None:
+    minute = Candle(MONDAY_MS, 1.0, 1.0, 1.0, 1.0, 5, 1.0, 1, True, 0, False)
+    await write_keys(link, CompatKeys().of("NSE_FO:8765", [minute]))
+    raw = RawTicks(link, None, CircuitBreaker(time.monotonic))
+    raw.take([Tick("upstox", "NSE_FO", "8765", "NIFTY-I", 1.0, 1, 1, None, MONDAY_MS, 0)])
+    await raw.flush()
+    await check(link, key_rows("Keys of the earlier tick engine"))
 
 
 async def test_the_page_and_a_market_data_cache_agree(redis_url: str, link: Link) -> None:

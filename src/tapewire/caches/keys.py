@@ -71,6 +71,33 @@ class WidgetDataCacheBounds:
     GAPS: Final = 10_000
 
 
+class EarlierEngineKeys:
+    """Keys of the earlier tick engine in WDC, for programs that read those (``components.md`` 6).
+
+    ``exchange`` is exchange and segment (``NSE_FO``); it is written in lower case.
+    """
+
+    RAW_TICKS: Final = "ticks"
+    RAW_TICKS_KEPT: Final = 100_000
+    TTL_S: Final = DAY_S
+    """Of each key after it was last written."""
+
+    @staticmethod
+    def latest(exchange: str, token: str) -> str:
+        """String: the newest minute, ``[open, high, low, close, volume, minute_int]``."""
+        return f"{exchange.lower()}:{token}:_latest_:"
+
+    @staticmethod
+    def confirmed(exchange: str, token: str) -> str:
+        """String: the newest closed minute, likewise."""
+        return f"{exchange.lower()}:{token}:_confirmed_:"
+
+    @staticmethod
+    def minute(exchange: str, token: str, minute_int: int) -> str:
+        """String: the last minute of that name, ``[open, high, low, close, volume]``."""
+        return f"{exchange.lower()}:{token}:{minute_int}:"
+
+
 class MarketDataCacheKeys:
     """Keys in the Market Data Cache (MDC)."""
 

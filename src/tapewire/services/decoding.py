@@ -6,8 +6,8 @@ Ticks of all brokers travel in one form; whatever else there is came as Massive'
 from tapewire.model.batch import Batch
 from tapewire.model.streams import Stream
 from tapewire.providers import tick_wire
+from tapewire.providers.decoded import Decoded
 from tapewire.providers.massive import protocol as massive
-from tapewire.services.shard_state import Decoded
 
 
 def decode(batch: Batch) -> Decoded:

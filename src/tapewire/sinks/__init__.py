@@ -1,0 +1,1 @@
+"""What others read: results written in forms that are not our own."""
