@@ -6,6 +6,7 @@ Requests are JSON text of at most ``MAX_PER_REQUEST`` instruments each, one kind
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -82,7 +83,7 @@ def hold(instrument: Instrument, mode: Mode) -> Held:
         number,
         Mode.TICKER if index else mode,
         TICK_INDEX * index,
-        PriceGrid(instrument.tick_size or UNKNOWN_TICK_SIZES.get(segment, 0.01)).nearest,
+        _nearest(instrument.tick_size or UNKNOWN_TICK_SIZES.get(segment, 0.01)),
     )
 
 
@@ -116,6 +117,12 @@ def _request(code: int, batch: Sequence[Held]) -> str:
     return _encode(
         {"RequestCode": code, "InstrumentCount": len(batch), "InstrumentList": listed}
     ).decode()
+
+
+@lru_cache(maxsize=64)
+def _nearest(tick_size: float) -> Callable[[float], float]:
+    """One grid for all instruments of a tick size: thousands of them would not stay in cache."""
+    return PriceGrid(tick_size).nearest
 
 
 _encode: Final = msgspec.json.Encoder().encode
