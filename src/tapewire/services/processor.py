@@ -33,7 +33,8 @@ class MassiveDataProcessor:
 
     ``shards`` are the same list, in the same order, for all processors that share them.
     ``make_analyzers`` builds fresh analyzers for each ownership of a shard; ``homes_up``
-    tells the indices of the processors that have been up for 5 s.
+    tells the indices of the processors that have been up for 5 s; ``sink_drops`` what a sink
+    that takes from the decoding has dropped, by reason, for the report.
     """
 
     name = "processor"
@@ -49,6 +50,7 @@ class MassiveDataProcessor:
         options: ProcessorOptions,
         now_ms: Callable[[], float] = lambda: time.time() * 1000,
         homes_up: Callable[[], Awaitable[Collection[int]]] | None = None,
+        sink_drops: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._queue = queue
         self._cache = cache
@@ -60,6 +62,7 @@ class MassiveDataProcessor:
         self._options = options
         self._now_ms = now_ms
         self._homes_up = homes_up or _nobody
+        self._sink_drops = sink_drops
         self._owners: dict[Shard, ShardOwner] = {}
         self._consumers: dict[Shard, Consumer] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -251,7 +254,7 @@ class MassiveDataProcessor:
         now_ms = self._now_ms()
         folded = self._folded_before + sum(state.folded for state in states)
         newest = max((state.second_ms for state in states), default=-1)
-        drops: Counter[str] = Counter()
+        drops: Counter[str] = Counter(self._sink_drops())
         for state in states:
             drops.update(state.skips())
         failing = any(owner.cache_gone for owner in self._owners.values())

@@ -73,6 +73,11 @@ class RawTicks:
         self.counts["dropped"] += max(len(self._waiting) + len(kept) - room, 0)
         self._waiting.extend(kept)
 
+    def drops(self) -> dict[str, int]:
+        """Reason -> ticks that never came into the list, for a report."""
+        dropped = self.counts["dropped"]
+        return {"raw_ticks": dropped} if dropped else {}
+
     async def run(
         self, look_s: float = LOOK_S, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
