@@ -68,7 +68,7 @@ def asked(**given: object) -> Asked:
     return usual._replace(**given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("broker", ["upstox", "fyers"])
+@pytest.mark.parametrize("broker", ["upstox", "fyers", "dhan"])
 async def test_a_simulated_broker_tells_the_settings_with_which_it_is_found(broker: str) -> None:
     options = asked(key="a-key")
     simulator = build(broker, options)

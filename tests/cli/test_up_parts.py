@@ -4,8 +4,10 @@ import socket
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from tapewire.caches.embedded import EmbeddedServer
+from tapewire.cli.up import Feed, check_feed
 from tapewire.cli.up_parts import (
     HEAD_START_S,
     Addresses,
@@ -13,10 +15,11 @@ from tapewire.cli.up_parts import (
     UpPlan,
     choose_ports,
     environment_of,
+    what_a_broker_plays,
     what_is_played,
     workers_of,
 )
-from tapewire.runtime.service import DependencyMissing
+from tapewire.runtime.service import DependencyMissing, UsageError
 from tapewire.runtime.settings import Settings
 from tapewire.simulators.sources import SourceError
 
@@ -49,6 +52,47 @@ def test_a_generator_of_ones_own_plays_todays_session() -> None:
 def test_what_is_no_source_is_said_before_anything_starts() -> None:
     with pytest.raises(SourceError, match="nowhere"):
         what_is_played(["nowhere"], NOW_MS)
+
+
+def test_a_broker_plays_an_indian_market_that_is_about_to_open_and_all_of_it_is_asked_for() -> None:
+    played = what_a_broker_plays("fyers", None, NOW_MS)
+    assert played.sources == ("generator:at=09:10,date=2026-11-20",)
+    assert (played.date, played.head_start_s) == ("2026-11-20", HEAD_START_S)
+    assert {"NSE_EQ:2885", "BSE_FO:8765", "NSE_INDEX:Nifty_50"} < set(played.instruments)
+    with pytest.raises(UsageError, match="2 times"):
+        what_a_broker_plays("fyers", ["generator", "generator"], NOW_MS)
+
+
+@pytest.mark.parametrize("broker", ["upstox", "fyers", "dhan"])
+def test_a_simulated_broker_is_the_only_one_and_the_core_is_its(
+    tmp_path: Path, broker: str
+) -> None:
+    played = Played(("generator",), date="2026-11-20", broker=broker, instruments=("A", "B"))
+    indian = structs.replace(plan(tmp_path, played), provider="brokers")
+    simulator, core, *_ = workers_of(indian, ADDRESSES)
+    assert broker in simulator.argv
+    assert core.argv[-6:] == (
+        "--provider", "brokers", "--after-port", "5001", "--date", "2026-11-20",
+    )  # fmt: skip
+    env = environment_of(indian, EmbeddedServer(tmp_path), ADDRESSES, {})
+    assert (env["BROKERS"], env["BROKER_INSTRUMENTS"]) == (broker, "A,B")
+    assert env[f"{broker.upper()}_REST_URL"] == "http://127.0.0.1:5001"
+    assert "MASSIVE_FEED" not in env
+
+
+@pytest.mark.parametrize(
+    ("feed", "source", "said"),
+    [
+        (Feed.BROKERS, ["generator"], "--feed brokers has the provider's data"),
+        (Feed.BROKERS, None, "set BROKER_INSTRUMENTS"),
+        (Feed.LIVE, None, "set MASSIVE_API_KEY"),
+    ],
+)
+def test_a_feed_without_what_it_needs_is_refused(
+    tmp_path: Path, feed: Feed, source: list[str] | None, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        check_feed(feed, source, Settings(tapewire_data_dir=tmp_path))
 
 
 def test_live_data_needs_no_simulator(tmp_path: Path) -> None:

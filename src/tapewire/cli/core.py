@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Final
 
+from msgspec import Struct
+
 from tapewire.caches.embedded import EmbeddedServer
 from tapewire.caches.interest import RedisInterest, keep_telling
 from tapewire.caches.reference import ReferenceCache, keep_following
@@ -21,9 +23,10 @@ from tapewire.cli.errors import explain
 from tapewire.cli.reference_parts import build_service, open_market_data
 from tapewire.cli.servers import build_widget_cache, server
 from tapewire.cli.up_store import data_path_lock
-from tapewire.cli.wiring import Wiring, parse_streams
+from tapewire.cli.wiring import MASSIVE, Wiring, is_broker, parse_streams
 from tapewire.market.sessions import SessionCalendar
 from tapewire.queues.memory import MemoryBroker
+from tapewire.queues.queue import Queue
 from tapewire.runtime.lease import LocalLease
 from tapewire.runtime.presence import Presence
 from tapewire.runtime.runner import Deadlines, run_service
@@ -86,7 +89,9 @@ class Together:
         raise ValueError(f"unknown command {name!r}; send it to listener, processor or reference")
 
 
-def run_core(after_port: int | None = None, date: str | None = None) -> int:
+def run_core(
+    after_port: int | None = None, date: str | None = None, provider: str = MASSIVE
+) -> int:
     """Run the data path in this process until asked to end; the exit code.
 
     ``after_port``: begin when somebody listens there, as a server started beside us will.
@@ -95,7 +100,7 @@ def run_core(after_port: int | None = None, date: str | None = None) -> int:
     settings = load_for_service({}, service="core", instance="0").settings
 
     async def make(stack: AsyncExitStack, alongside: Alongside) -> Service:
-        core = await _make(settings, stack, alongside, clock_of(date))
+        core = await _make(settings, stack, alongside, provider, date)
         if after_port is not None:
             await _until_listening(after_port)
         return core
@@ -131,13 +136,17 @@ async def _listens(port: int) -> bool:
 
 
 async def _make(
-    settings: Settings, stack: AsyncExitStack, alongside: Alongside, clock: Callable[[], int]
+    settings: Settings,
+    stack: AsyncExitStack,
+    alongside: Alongside,
+    provider: str,
+    date: str | None,
 ) -> Service:
     embedded = EmbeddedServer(settings.tapewire_data_dir)
     await embedded.start()
     await stack.enter_async_context(data_path_lock(embedded.folder.parent).held())
     stack.push_async_callback(embedded.stop)
-    streams = parse_streams(None, settings)
+    streams = parse_streams(None, settings, provider)
     wiring = Wiring(streams=streams, broker=MemoryBroker())
     references = ReferenceCache(server(settings, "mdc_redis_url"))
     stack.push_async_callback(references.close)
@@ -146,19 +155,54 @@ async def _make(
     queue = compose.build_queue(settings, wiring, name="listener")
     await queue.start()
     stack.push_async_callback(queue.stop)
-    listener = compose.build_listener(settings, wiring, queue, LocalLease(wall_ms()))
     consumed = compose.build_queue(settings, wiring, name="processor")
     processor = compose.build_processor(settings, wiring, consumed, cache, references)
-    market = await open_market_data(settings, stack, wiring.calendar, clock)
-    reference = build_service(market, references, adopts=clock is wall_ms)
-    alongside.run(market.watch.follow(), "calendar")
+    make_ends = _make_indian if is_broker(provider) else _make_american
+    parts = _Parts(settings, wiring, queue, references, date)
+    listener, *others = await make_ends(parts, stack, alongside)
     alongside.run(keep_following(references, processor.refer), "reference rows")
     interest = RedisInterest(server(settings, "mdc_redis_url"))
     stack.push_async_callback(interest.close)
     alongside.run(keep_telling(interest, processor.learn), "watched symbols")
-    members: tuple[Service, ...] = (listener, processor, reference)
+    members: tuple[Service, ...] = (listener, processor, *others)
     await _announce(settings, members, stack, alongside)
     return Together(members, wall_ms())
+
+
+class _Parts(Struct, frozen=True):
+    """What a provider's ends are joined to; ``date`` as `run_core` has it."""
+
+    settings: Settings
+    wiring: Wiring
+    queue: Queue
+    references: ReferenceCache
+    date: str | None
+
+
+async def _make_american(
+    parts: _Parts, stack: AsyncExitStack, alongside: Alongside
+) -> Sequence[Service]:
+    """The listener of Massive, and the reference service."""
+    settings, wiring = parts.settings, parts.wiring
+    clock = clock_of(parts.date)
+    listener = compose.build_listener(settings, wiring, parts.queue, LocalLease(wall_ms()))
+    market = await open_market_data(settings, stack, wiring.calendar, clock)
+    alongside.run(market.watch.follow(), "calendar")
+    return listener, build_service(market, parts.references, adopts=clock is wall_ms)
+
+
+async def _make_indian(
+    parts: _Parts, stack: AsyncExitStack, alongside: Alongside
+) -> Sequence[Service]:
+    """The listener of the brokers, who themselves tell names and previous closes."""
+    from tapewire.cli.broker_parts import build_broker_listener, keep_references, traded_date
+
+    settings = parts.settings
+    lease = LocalLease(wall_ms())
+    listener, feed = build_broker_listener(settings, parts.wiring, parts.queue, lease, stack)
+    date_of = traded_date(settings, listener)
+    alongside.run(keep_references(feed, parts.references, date_of), "names and closes")
+    return (listener,)
 
 
 async def _announce(

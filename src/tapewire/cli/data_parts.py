@@ -22,9 +22,11 @@ from tapewire.cli.leases import LEASE_TTL_S, holder
 from tapewire.cli.reference_parts import follow_calendar
 from tapewire.cli.servers import build_widget_cache, reaching, server
 from tapewire.cli.wiring import Wiring
+from tapewire.model.streams import Stream
+from tapewire.queues.queue import Queue
 from tapewire.runtime.logging import get_logger
 from tapewire.runtime.registry import Registry
-from tapewire.runtime.service import Service
+from tapewire.runtime.service import Service, UsageError
 from tapewire.runtime.settings import Settings
 
 log = get_logger(__name__)
@@ -47,6 +49,8 @@ async def make_listener(
     capture: Path | None,
 ) -> Service:
     """The listener over RabbitMQ, with its lease in MDC; DependencyMissing names a setting."""
+    if capture is not None and Stream.TICKS in wiring.streams:
+        raise UsageError("--capture records Massive's frames; leave it out for brokers")
     queue = compose.build_queue(settings, wiring, name=f"listener {instance}")
     link = Link(server(settings, "mdc_redis_url"))
     stack.push_async_callback(link.close)
@@ -56,8 +60,37 @@ async def make_listener(
     with reaching("rabbitmq_url"):
         await queue.start()
     stack.push_async_callback(queue.stop)
+    if Stream.TICKS in wiring.streams:
+        return await _listen_to_brokers(
+            settings, wiring, queue, stack, alongside, instance=instance
+        )
     lease = RedisLease(link, compose.lease_name(settings), holder(), LEASE_TTL_S)
     return compose.build_listener(settings, wiring, queue, lease, instance=instance, capture=writer)
+
+
+async def _listen_to_brokers(
+    settings: Settings,
+    wiring: Wiring,
+    queue: Queue,
+    stack: AsyncExitStack,
+    alongside: Alongside,
+    *,
+    instance: str,
+) -> Service:
+    """The listener of the Indian brokers, who themselves tell names and previous closes."""
+    from tapewire.cli import broker_parts
+
+    url = server(settings, "mdc_redis_url")
+    link, references = Link(url), ReferenceCache(url)
+    stack.push_async_callback(link.close)
+    stack.push_async_callback(references.close)
+    lease = RedisLease(link, broker_parts.lease_name(settings), holder(), LEASE_TTL_S)
+    listener, feed = broker_parts.build_broker_listener(
+        settings, wiring, queue, lease, stack, instance=instance
+    )
+    date_of = broker_parts.traded_date(settings, listener)
+    alongside.run(broker_parts.keep_references(feed, references, date_of), "names and closes")
+    return listener
 
 
 async def make_processor(

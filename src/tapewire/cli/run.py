@@ -77,8 +77,9 @@ def run(
 def core(
     after_port: Annotated[int | None, typer.Option("--after-port")] = None,
     date: Annotated[str | None, typer.Option("--date")] = None,
+    provider: ProviderOption = Provider.MASSIVE,
 ) -> None:
     """Run the data path in one process over the embedded server; ``tapewire up`` does."""
     from tapewire.cli.core import run_core
 
-    raise typer.Exit(run_core(after_port, date))
+    raise typer.Exit(run_core(after_port, date, provider))

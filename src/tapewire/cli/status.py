@@ -26,6 +26,7 @@ PLAIN: Final = (
     Column("lost", "lost", Style.COUNT),
     Column("dropped", "dropped", Style.COUNT),
     Column("waiting", "waiting", Style.COUNT),
+    Column("broker", "broker"),
     Column("reason", "reason"),
 )
 
@@ -56,8 +57,11 @@ def line(report: "Report", now_ms: int) -> dict[str, Any]:
         "dropped": sum(report.drops.values()),
         "waiting": sum(report.queues.values()),
     }
-    notes = [f"{name} {count(total)}" for name, total in sums.items() if total]
+    active = active_broker(report.detail)
+    notes = [f"ticks of {active}"] if active else []
+    notes += [f"{name} {count(total)}" for name, total in sums.items() if total]
     return sums | {
+        "broker": active,
         "service": report.service,
         "instance": report.instance,
         "state": report.state,
@@ -68,6 +72,14 @@ def line(report: "Report", now_ms: int) -> dict[str, Any]:
         "reason": report.reason,
         "notes": "; ".join([*notes, *([report.reason] if report.reason else [])]) or " ",
     }
+
+
+def active_broker(detail: Mapping[str, Any]) -> str:
+    """The broker that a listener takes its ticks from; empty for any other service."""
+    provider = detail.get("provider")
+    if not isinstance(provider, Mapping) or "active" not in provider:
+        return ""
+    return str(provider["active"] or "nobody")
 
 
 def _events_per_second(rates: Mapping[str, float]) -> int | None:

@@ -13,7 +13,9 @@ from msgspec import Struct
 
 from tapewire.caches.embedded import EmbeddedServer
 from tapewire.cli.ports import any_free, given_or_next
+from tapewire.cli.wiring import MASSIVE
 from tapewire.runtime.process_manager import WorkerSpec, tapewire_command
+from tapewire.runtime.service import UsageError
 from tapewire.runtime.settings import HTTP_PORTS, Settings
 
 DASHBOARD_PORT: Final = 8000
@@ -23,6 +25,7 @@ KEY: Final = "simulator"
 DRAIN_S: Final = 4.0
 
 MARKET: Final = "generator:at=09:25"
+INDIAN_MARKET: Final = "generator:at=09:10"
 HEAD_START_S: Final = 290
 """The market opens 10 s after the page has; what went before is on its chart already."""
 
@@ -32,19 +35,23 @@ class Played(Struct, frozen=True):
 
     ``subscriptions``: topics that the sources have, empty where the settings' ones hold.
     ``date``: their first day, empty for the current session. ``head_start_s``: event time
-    that is played at once.
+    that is played at once. ``broker``: who plays it, empty for Massive; ``instruments`` are
+    then what there is to subscribe to.
     """
 
     sources: tuple[str, ...]
     subscriptions: tuple[str, ...] = ()
     date: str = ""
     head_start_s: int = 0
+    broker: str = ""
+    instruments: tuple[str, ...] = ()
 
 
 class UpPlan(Struct, frozen=True):
     """One ``tapewire up`` as asked for.
 
-    ``played``: None for live data. ``began_ms``: wall clock when it was asked for.
+    ``played``: None for live data. ``provider`` is ``massive`` or ``brokers``. ``began_ms``:
+    wall clock when it was asked for.
     """
 
     settings: Settings
@@ -53,6 +60,7 @@ class UpPlan(Struct, frozen=True):
     port: int | None
     host: str
     began_ms: int
+    provider: str = MASSIVE
 
     @property
     def live(self) -> bool:
@@ -129,6 +137,28 @@ def what_is_played(texts: Sequence[str] | None, now_ms: int) -> Played:
     return Played(tuple(texts), subscriptions, min(date for one in sources for date in one.dates))
 
 
+def what_a_broker_plays(broker: str, texts: Sequence[str] | None, now_ms: int) -> Played:
+    """What to make of ``--source`` for a simulated broker; everything is subscribed to.
+
+    Raises SourceError for what is no source, UsageError for several.
+    """
+    from tapewire.cli.simulate import sources_of
+    from tapewire.cli.wall_clock import IN_INDIA
+    from tapewire.simulators.tick_tape import parse_ticks
+
+    if texts and len(texts) > 1:
+        raise UsageError(f"--source is given {len(texts)} times; a broker plays one source")
+    completed = sources_of(texts or [INDIAN_MARKET], None, now_ms, IN_INDIA)
+    source = parse_ticks(completed[0])
+    return Played(
+        tuple(completed),
+        date=source.dates[0],
+        head_start_s=0 if texts else HEAD_START_S,
+        broker=broker,
+        instruments=tuple(source.instruments),
+    )
+
+
 def workers_of(plan: UpPlan, addresses: Addresses) -> list[WorkerSpec]:
     """What to run, in the order in which it is good to start."""
     core = WorkerSpec("core", tapewire_command("core", *_core_options(plan, addresses)))
@@ -142,10 +172,11 @@ def workers_of(plan: UpPlan, addresses: Addresses) -> list[WorkerSpec]:
 
 
 def _core_options(plan: UpPlan, addresses: Addresses) -> list[str]:
+    provider = ["--provider", plan.provider] if plan.provider != MASSIVE else []
     if plan.played is None:
-        return []
+        return provider
     date = ["--date", plan.played.date] if plan.played.date else []
-    return ["--after-port", str(addresses.rest), *date]
+    return [*provider, "--after-port", str(addresses.rest), *date]
 
 
 def _simulator(plan: UpPlan, played: Played, addresses: Addresses) -> WorkerSpec:
@@ -153,7 +184,8 @@ def _simulator(plan: UpPlan, played: Played, addresses: Addresses) -> WorkerSpec
     options += ["--speed", plan.speed, "--quiet", "--began", str(plan.began_ms)]
     options += ["--head-start", str(played.head_start_s)]
     options += ["--port", str(addresses.feed), "--rest-port", str(addresses.rest)]
-    return WorkerSpec("simulator", tapewire_command("simulate", "massive", *options))
+    who = played.broker or MASSIVE
+    return WorkerSpec("simulator", tapewire_command("simulate", who, *options))
 
 
 def environment_of(
@@ -171,14 +203,26 @@ def environment_of(
         "LOG_LEVEL": environ.get("LOG_LEVEL", "WARNING"),
     }
     if plan.played is not None:
-        ours |= {
-            "MASSIVE_FEED": f"ws://127.0.0.1:{addresses.feed}",
-            "MASSIVE_REST_URL": f"http://127.0.0.1:{addresses.rest}",
-            "MASSIVE_API_KEY": KEY,
-        }
-        if plan.played.subscriptions and "MASSIVE_SUBSCRIPTIONS" not in environ:
-            ours["MASSIVE_SUBSCRIPTIONS"] = ",".join(plan.played.subscriptions)
+        ours |= _simulators_environment(plan, plan.played, addresses, environ)
     return {**environ, **ours}
+
+
+def _simulators_environment(
+    plan: UpPlan, played: Played, addresses: Addresses, environ: Mapping[str, str]
+) -> Mapping[str, str]:
+    """The settings with which the simulator is found, and what it has is subscribed to."""
+    ws_url, rest_url = f"ws://127.0.0.1:{addresses.feed}", f"http://127.0.0.1:{addresses.rest}"
+    if played.broker:
+        from tapewire.simulators.brokers import environment, token_of
+
+        token = token_of(played.broker, KEY, plan.began_ms)
+        instruments = environ.get("BROKER_INSTRUMENTS") or ",".join(played.instruments)
+        found = environment(played.broker, rest_url, ws_url, token)
+        return found | {"BROKER_INSTRUMENTS": instruments}
+    ours = {"MASSIVE_FEED": ws_url, "MASSIVE_REST_URL": rest_url, "MASSIVE_API_KEY": KEY}
+    if played.subscriptions and "MASSIVE_SUBSCRIPTIONS" not in environ:
+        ours["MASSIVE_SUBSCRIPTIONS"] = ",".join(played.subscriptions)
+    return ours
 
 
 def environment() -> Mapping[str, str]:

@@ -147,9 +147,14 @@ class Up:
         return await self._workers.command(name, arguments)
 
 
+_WHO: Final = {"massive": "Massive sends", "brokers": "the brokers send"}
+
+
 def _market(plan: UpPlan) -> str:
     if plan.played is None:
-        return "the market as Massive sends it"
+        return f"the market as {_WHO[plan.provider]} it"
+    if plan.played.broker and plan.played.head_start_s:
+        return f"a simulated Indian market as {plan.played.broker.capitalize()} sends it"
     if plan.played.date:
         return f"playing {', '.join(plan.played.sources)}"
     return "a simulated market; its symbols, companies and prices are made up"

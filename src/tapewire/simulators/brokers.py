@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, TypedDict, Unpack
 
+from tapewire.providers.dhan.clock import IST_OFFSET_S
 from tapewire.providers.fyers.token import TokenError, read_token
 from tapewire.simulators.broker_server import BrokerSimulator
 from tapewire.simulators.broker_voice import Account, BrokerSide
+from tapewire.simulators.dhan import DhanSide
 from tapewire.simulators.fyers import SOCKET_PATH as FYERS_SOCKET
 from tapewire.simulators.fyers import FyersSide
 from tapewire.simulators.fyers_files import make_token
@@ -93,7 +95,17 @@ def _fyers(
     return FyersSide(tape, account, now_s=lambda: around.wall_ms() / 1000)
 
 
-_SIDES: Final[Mapping[str, _MakeSide]] = {"upstox": _upstox, "fyers": _fyers}
+def _dhan(
+    tape: TickTape,
+    account: Account,
+    around: Surroundings,
+    ws_url: Callable[[], str],
+    event_ms: Callable[[], int],
+) -> BrokerSide:
+    return DhanSide(tape, account, now_s=lambda: around.wall_ms() / 1000)
+
+
+_SIDES: Final[Mapping[str, _MakeSide]] = {"upstox": _upstox, "fyers": _fyers, "dhan": _dhan}
 
 
 def environment(broker: str, rest_url: str, ws_url: str, token: str) -> dict[str, str]:
@@ -119,6 +131,7 @@ def _dhan_environment(rest_url: str, ws_url: str, token: str) -> dict[str, str]:
         "DHAN_WS_URL": ws_url,
         "DHAN_CLIENT_ID": CLIENT_ID,
         "DHAN_ACCESS_TOKEN": token,
+        "DHAN_LTT_OFFSET": str(IST_OFFSET_S),
     }
 
 

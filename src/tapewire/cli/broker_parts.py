@@ -1,0 +1,324 @@
+"""``tapewire run listener --provider brokers``: accounts, instruments and their way to MDC.
+
+Of ``BROKERS`` those with credentials are used, in that order. What an instrument master says at
+a broker's own address is kept in the data folder; what it says elsewhere (a simulator) is
+forgotten when the process ends.
+"""
+
+import asyncio
+import hashlib
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, Protocol
+
+from msgspec.structs import replace
+from pydantic import SecretStr
+
+from tapewire.caches.cache import CacheUnavailable
+from tapewire.cli.clock import wall_ms
+from tapewire.cli.wiring import Wiring
+from tapewire.market.instrument_names import read_names
+from tapewire.market.sessions import CalendarRangeError, Session, SessionCalendar
+from tapewire.model.markets import INDIA
+from tapewire.model.rows import Reference
+from tapewire.providers.broker import Broker
+from tapewire.providers.dhan.client import DhanAccount, DhanBroker
+from tapewire.providers.fyers.client import FyersBroker
+from tapewire.providers.instrument_cache import InstrumentCache
+from tapewire.providers.upstox.client import UpstoxBroker
+from tapewire.queues.queue import Queue
+from tapewire.runtime.lease import Lease
+from tapewire.runtime.logging import get_logger
+from tapewire.runtime.service import Report, UsageError
+from tapewire.runtime.settings import Settings
+from tapewire.services.broker_feed import BrokerFeed
+from tapewire.services.broker_listener import BrokerDataListener
+from tapewire.services.tick_queue import TickQueue
+
+log = get_logger(__name__)
+
+REFERENCES_S: Final = 1.0
+"""How often what brokers told of names and previous closes is written to MDC."""
+
+_FOLDER: Final = "instruments"
+_FILES: Final = (".txt", ".csv")
+"""A value that ends so, or has a / in it, is the path of a file."""
+_CREDENTIALS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "upstox": (("upstox_access_token",),),
+    "fyers": (("fyers_access_token",),),
+    "dhan": (
+        ("dhan_client_id", "dhan_access_token"),
+        ("dhan_client_id", "dhan_pin", "dhan_totp_secret"),
+    ),
+}
+"""Of each broker, what is enough to connect."""
+
+
+def brokers_of(settings: Settings) -> list[str]:
+    """Those of ``BROKERS`` that can be used, in that order; UsageError when none can."""
+    usable = [broker for broker in settings.brokers if _has_credentials(settings, broker)]
+    for broker in settings.brokers:
+        if broker not in usable:
+            log.warning("a broker is left out: it has no credentials", broker=broker)
+    if not usable:
+        needed = "; ".join(f"{broker}: {_needed(broker)}" for broker in settings.brokers)
+        raise UsageError(f"no broker of BROKERS has credentials; set for {needed}")
+    return usable
+
+
+def _has_credentials(settings: Settings, broker: str) -> bool:
+    return any(all(getattr(settings, name) for name in names) for names in _CREDENTIALS[broker])
+
+
+def _needed(broker: str) -> str:
+    ways = (" and ".join(name.upper() for name in names) for names in _CREDENTIALS[broker])
+    return ", or ".join(ways)
+
+
+def is_own(settings: Settings, broker: str) -> bool:
+    """Whether a broker is asked at an address of one's own: a simulator's, say."""
+    name = f"{broker}_rest_url"
+    return bool(getattr(settings, name) != Settings.model_fields[name].default)
+
+
+def instrument_names(settings: Settings) -> list[str]:
+    """What ``BROKER_INSTRUMENTS`` or its file names; UsageError when that is nothing."""
+    text = settings.required("broker_instruments")
+    is_file = "/" in text or text.endswith(_FILES)
+    names = read_names(_read(text) if is_file else text)
+    if not names:
+        raise UsageError(
+            "BROKER_INSTRUMENTS names nothing; expected a list such as NIFTY,RELIANCE,NIFTY-I, or"
+            " a file with one on each line"
+        )
+    return names
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).expanduser().read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"BROKER_INSTRUMENTS: cannot read {path} ({error}); expected a text file with an"
+            " instrument on each line"
+        ) from error
+
+
+def build_brokers(settings: Settings, stack: AsyncExitStack) -> list[Broker]:
+    """The usable brokers, in order of preference; they are closed with the stack."""
+    brokers: list[Broker] = []
+    for name in brokers_of(settings):
+        cache = InstrumentCache(_folder(settings, name, stack), time.time)
+        broker = _MAKERS[name](settings, cache)
+        stack.push_async_callback(broker.close)
+        brokers.append(broker)
+    return brokers
+
+
+def _folder(settings: Settings, broker: str, stack: AsyncExitStack) -> Path:
+    if is_own(settings, broker):
+        return Path(stack.enter_context(TemporaryDirectory(prefix=f"tapewire-{broker}-")))
+    return settings.tapewire_data_dir.expanduser() / _FOLDER
+
+
+def _secret(value: SecretStr | None) -> str:
+    return "" if value is None else value.get_secret_value()
+
+
+def _upstox(settings: Settings, cache: InstrumentCache) -> Broker:
+    return UpstoxBroker(
+        lambda: _secret(settings.upstox_access_token),
+        cache,
+        clock=time.monotonic,
+        new_guid=lambda: str(uuid.uuid4()),
+        rest_url=settings.upstox_rest_url,
+    )
+
+
+def _fyers(settings: Settings, cache: InstrumentCache) -> Broker:
+    return FyersBroker(
+        lambda: _secret(settings.fyers_access_token),
+        cache,
+        now_s=time.time,
+        clock=time.monotonic,
+        rest_url=settings.fyers_rest_url,
+        ws_url=settings.fyers_ws_url,
+    )
+
+
+def _dhan(settings: Settings, cache: InstrumentCache) -> Broker:
+    account = DhanAccount(
+        client_id=settings.required("dhan_client_id"),
+        read_token=lambda: _secret(settings.dhan_access_token),
+        pin=_secret(settings.dhan_pin),
+        totp_secret=_secret(settings.dhan_totp_secret),
+    )
+    return DhanBroker(
+        account,
+        cache,
+        clock=time.monotonic,
+        now_s=time.time,
+        rest_url=settings.dhan_rest_url,
+        ws_url=settings.dhan_ws_url,
+        clock_offset_s=settings.dhan_ltt_offset.seconds,
+    )
+
+
+_MAKERS: Final[Mapping[str, Callable[[Settings, InstrumentCache], Broker]]] = {
+    "upstox": _upstox,
+    "fyers": _fyers,
+    "dhan": _dhan,
+}
+
+
+def lease_name(settings: Settings) -> str:
+    """One lease per set of accounts, as far as they can be told apart without their tokens."""
+    fyers = _secret(settings.fyers_access_token).rpartition(":")[0]
+    own = (getattr(settings, f"{broker}_rest_url") for broker in settings.brokers)
+    account = " ".join([*sorted(settings.brokers), *own, settings.dhan_client_id or "", fyers])
+    return f"brokers:{hashlib.sha256(account.encode()).hexdigest()[:16]}"
+
+
+def build_broker_listener(
+    settings: Settings,
+    wiring: Wiring,
+    queue: Queue,
+    lease: Lease,
+    stack: AsyncExitStack,
+    *,
+    instance: str = "0",
+) -> tuple[BrokerDataListener, BrokerFeed]:
+    """The listener over the brokers, and their feed; the queue belongs to the caller.
+
+    UsageError when there is nobody to ask or nothing to ask for.
+    """
+    brokers = build_brokers(settings, stack)
+    feed = BrokerFeed(brokers, instrument_names(settings), live=is_open(settings))
+    listener = BrokerDataListener(
+        feed,
+        queue,
+        lease,
+        shards=settings.tapewire_shards,
+        held=TickQueue(settings.tick_queue_max, settings.tick_queue_max_bytes),
+        instance=instance,
+        lossless=wiring.lossless,
+    )
+    return listener, feed
+
+
+def is_open(settings: Settings) -> Callable[[], bool]:
+    """Whether data is expected now: while the market is open, at addresses of one's own always."""
+    if any(is_own(settings, broker) for broker in settings.brokers):
+        return lambda: True
+    calendar = SessionCalendar.load(INDIA.calendar)
+    return lambda: calendar.session_at(wall_ms()) is not Session.CLOSED
+
+
+class Told(Protocol):
+    """Where names and previous closes come from."""
+
+    def references(self) -> Sequence[Reference]:
+        """What was learned since the last call; without dates."""
+
+
+class Reporting(Protocol):
+    """Whose report tells how far event time has come."""
+
+    def report(self) -> Report:
+        """The present state."""
+
+
+class Keeping(Protocol):
+    """Where reference rows are kept."""
+
+    async def put(self, date: str, rows: Sequence[Reference]) -> None:
+        """Write rows of a date."""
+
+
+def traded_date(settings: Settings, listener: Reporting) -> Callable[[], str]:
+    """The trading date that is traded now, empty while nobody knows.
+
+    At addresses of one's own any day may be played: it is that of the newest tick.
+    """
+    if not any(is_own(settings, broker) for broker in settings.brokers):
+        return lambda: _trading_date(wall_ms())
+
+    def of_newest() -> str:
+        lag_ms = listener.report().lag_ms
+        return "" if lag_ms is None else _trading_date(wall_ms() - lag_ms)
+
+    return of_newest
+
+
+async def keep_references(feed: Told, store: Keeping, date_of: Callable[[], str]) -> None:
+    """For ever: write what the brokers tell of instruments under the day that is traded."""
+    book = References()
+    while True:
+        await asyncio.sleep(REFERENCES_S)
+        rows = book.due(date_of(), feed.references())
+        if not rows:
+            continue
+        try:
+            await store.put(rows[0].date, rows)
+        except CacheUnavailable as error:
+            book.again(rows)
+            log.warning("names and previous closes wait", cause=str(error))
+
+
+_calendar: Final = SessionCalendar.load(INDIA.calendar)
+
+
+def _trading_date(time_ms: float) -> str:
+    """The trading date of a time; empty for one that no calendar knows."""
+    try:
+        return _calendar.trading_date(int(time_ms))
+    except CalendarRangeError:
+        return ""
+
+
+class References:
+    """What is known of instruments, and what of it is still to be written.
+
+    Without a date nothing is written yet. On a new date names are written again; closes are
+    not, since brokers tell the new ones.
+    """
+
+    def __init__(self) -> None:
+        self._date = ""
+        self._known: dict[str, Reference] = {}
+        self._waiting: dict[str, Reference] = {}
+
+    def due(self, date: str, learned: Iterable[Reference]) -> list[Reference]:
+        """Rows to write now for a date, after what was just learned."""
+        if date and self._date and date > self._date:
+            self._known = {s: Reference(s, "", name=row.name) for s, row in self._known.items()}
+            self._waiting = dict(self._known)
+        self._date = max(date, self._date)
+        for row in learned:
+            known = self._known.get(row.symbol)
+            self._known[row.symbol] = self._waiting[row.symbol] = _joined(known, row)
+        if not date:
+            return []
+        rows = [replace(row, date=date) for row in self._waiting.values()]
+        self._waiting = {}
+        return rows
+
+    def again(self, rows: Iterable[Reference]) -> None:
+        """Rows that could not be written."""
+        for row in rows:
+            self._waiting.setdefault(row.symbol, row)
+
+
+def _joined(known: Reference | None, row: Reference) -> Reference:
+    """A row with what was known of the instrument where it says nothing."""
+    if known is None:
+        return row
+    fields = {
+        field: getattr(row, field) if getattr(row, field) is not None else getattr(known, field)
+        for field in ("prev_day_close", "name")
+    }
+    return replace(row, **fields)
