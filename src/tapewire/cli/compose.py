@@ -33,6 +33,7 @@ from tapewire.services.listener import Capture, MassiveDataListener
 from tapewire.services.processor import MassiveDataProcessor
 from tapewire.services.reference import ReferenceService, ReferenceStore
 from tapewire.services.shard_owner import ProcessorOptions, References
+from tapewire.sinks.raw_ticks import RawTicks
 
 HomesUp = Callable[[], Awaitable[Collection[int]]]
 
@@ -114,8 +115,12 @@ def build_processor(
     *,
     index: int = 0,
     homes_up: HomesUp | None = None,
+    raw: RawTicks | None = None,
 ) -> MassiveDataProcessor:
-    """The processor ``index`` of PARALLELISM; it starts and stops its queue itself."""
+    """The processor ``index`` of PARALLELISM; it starts and stops its queue itself.
+
+    ``raw`` gets the ticks that it decodes.
+    """
     options = ProcessorOptions(
         instance=str(index),
         index=index,
@@ -133,9 +138,10 @@ def build_processor(
         references,
         shards_of(settings, wiring.streams),
         build_analysis(settings, wiring).maker(wiring.calendar),
-        decode,
+        decode if raw is None else raw.around(decode),
         options,
         homes_up=homes_up,
+        sink_drops=dict if raw is None else raw.drops,
     )
 
 

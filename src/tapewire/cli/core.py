@@ -22,6 +22,7 @@ from tapewire.cli.edge import load_for_service
 from tapewire.cli.errors import explain
 from tapewire.cli.reference_parts import build_service, open_market_data
 from tapewire.cli.servers import build_widget_cache, server
+from tapewire.cli.sink_parts import run_raw_ticks
 from tapewire.cli.up_store import data_path_lock
 from tapewire.cli.wiring import MASSIVE, Wiring, is_broker, parse_streams
 from tapewire.market.sessions import SessionCalendar
@@ -156,7 +157,8 @@ async def _make(
     await queue.start()
     stack.push_async_callback(queue.stop)
     consumed = compose.build_queue(settings, wiring, name="processor")
-    processor = compose.build_processor(settings, wiring, consumed, cache, references)
+    raw = run_raw_ticks(settings, stack, alongside) if settings.raw_ticks else None
+    processor = compose.build_processor(settings, wiring, consumed, cache, references, raw=raw)
     make_ends = _make_indian if is_broker(provider) else _make_american
     parts = _Parts(settings, wiring, queue, references, date)
     listener, *others = await make_ends(parts, stack, alongside)

@@ -21,6 +21,7 @@ from tapewire.cli.known_references import KnownReferences
 from tapewire.cli.leases import LEASE_TTL_S, holder
 from tapewire.cli.reference_parts import follow_calendar
 from tapewire.cli.servers import build_widget_cache, reaching, server
+from tapewire.cli.sink_parts import run_raw_ticks
 from tapewire.cli.wiring import Wiring
 from tapewire.model.streams import Stream
 from tapewire.queues.queue import Queue
@@ -125,6 +126,7 @@ async def make_processor(
         known,
         index=index,
         homes_up=partial(homes_up, registry),
+        raw=run_raw_ticks(settings, stack, alongside) if settings.raw_ticks else None,
     )
     known.refer = processor.refer
     alongside.run(keep_following(references, known.take), "reference rows")

@@ -43,6 +43,10 @@ async def make_widgets(
     for market, calendar in calendars.items():
         keeper = CalendarKeeper(CorrectionStore(link), calendar)
         alongside.run(keeper.follow(), f"calendar of {market.clock}")
+    if settings.compat_keys:
+        from tapewire.cli.sink_parts import run_compat_keys
+
+        await run_compat_keys(settings, cache, registry, stack, alongside, instance=instance)
     options = WidgetOptions(
         host=settings.tapewire_http_host,
         port=settings.http_port("widgets"),
