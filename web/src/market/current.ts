@@ -33,6 +33,7 @@ export function useMarkets(): ComputedRef<boolean> {
   const hasOther = computed(() => there.value.order.length > 0)
   const isEmptyHere = (): boolean =>
     [...feeds.views].some(([feed, view]) => isBoardOf(shown.value, feed) && view.position && view.order.length === 0)
-  watch(hasOther, (has) => has && isEmptyHere() && propose(other.value))
+  // Either market may be told of first.
+  watch(() => hasOther.value && isEmptyHere(), (turn) => turn && propose(other.value))
   return hasOther
 }
