@@ -10,7 +10,7 @@ from tapewire.market.sessions import SessionCalendar
 from tapewire.model.events import Clock, Tick
 from tapewire.model.rows import Candle
 from tests.analyzers.market import Store
-from tests.providers.small_broker import MASTER, Exchange, Visit
+from tests.providers.small_broker import KEYS, MASTER, Exchange, Visit
 
 CALENDAR = SessionCalendar.load("XNSE")
 DATE = "2026-11-20"
@@ -114,15 +114,15 @@ class Fold:
     def take(self, _: bytes | str, ticks: Sequence[Tick]) -> None:
         self._fold.apply(ticks)
 
-    def candles(self) -> dict[tuple[str, int], Shape]:
+    def candles(self, keys: Sequence[str] = KEYS) -> dict[tuple[str, int], Shape]:
         """Minute candles by key and start."""
         self._fold.apply([Clock(self._fold.second_ms, final=True)])
         store = Store()
         store.write(self._fold.drain())
         found = {}
-        for one in MASTER:
-            for candle in store.candles(one.key, "1m", DATE).values():
-                found[one.key, candle.start_ms] = _shape(candle)
+        for key in keys:
+            for candle in store.candles(key, "1m", DATE).values():
+                found[key, candle.start_ms] = _shape(candle)
         return found
 
 
