@@ -1,7 +1,6 @@
 """Which brokers are asked, for which instruments, and what they tell of them."""
 
 import asyncio
-import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -23,20 +22,6 @@ def settings(**given: Any) -> Settings:
     return Settings(**{"tapewire_data_dir": Path("data"), **given})
 
 
-def test_brokers_without_credentials_are_left_out() -> None:
-    some = settings(upstox_access_token="token", dhan_client_id="1", dhan_access_token="token")
-    assert broker_parts.brokers_of(some) == ["upstox", "dhan"]
-    assert broker_parts.brokers_of(some.replaced(brokers="dhan,fyers,upstox")) == ["dhan", "upstox"]
-
-
-def test_pin_and_secret_do_instead_of_dhans_token_but_not_one_of_them() -> None:
-    half = settings(brokers="dhan", dhan_client_id="1", dhan_pin="1234")
-    with pytest.raises(UsageError, match="DHAN_CLIENT_ID and DHAN_PIN and DHAN_TOTP_SECRET"):
-        broker_parts.brokers_of(half)
-    whole = half.replaced(dhan_totp_secret="JBSWY3DPEHPK3PXP")
-    assert broker_parts.brokers_of(whole) == ["dhan"]
-
-
 def test_instruments_are_a_list_or_a_files_lines(tmp_path: Path) -> None:
     listed = settings(broker_instruments="NSE_EQ:2885, RELIANCE,NIFTY-I,RELIANCE")
     assert instrument_names(listed) == ["NSE_EQ:2885", "RELIANCE", "NIFTY-I"]
@@ -48,6 +33,10 @@ def test_instruments_are_a_list_or_a_files_lines(tmp_path: Path) -> None:
 def test_instruments_that_are_nowhere_are_a_mistake_that_names_the_setting(given: str) -> None:
     with pytest.raises(UsageError, match="BROKER_INSTRUMENTS"):
         instrument_names(settings(broker_instruments=given or None))
+
+
+def left_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
 
 
 async def test_a_simulators_instruments_are_not_kept_among_the_brokers_own(tmp_path: Path) -> None:
@@ -62,7 +51,7 @@ async def test_a_simulators_instruments_are_not_kept_among_the_brokers_own(tmp_p
         assert [broker.name for broker in brokers] == ["upstox", "fyers"]
     assert broker_parts.is_own(own, "upstox")
     assert not broker_parts.is_own(own, "fyers")
-    assert not os.listdir(tmp_path)
+    assert not left_in(tmp_path)
 
 
 def test_two_listeners_of_the_same_accounts_share_a_lease_and_its_name_has_no_token() -> None:

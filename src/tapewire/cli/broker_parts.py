@@ -8,15 +8,13 @@ forgotten when the process ends.
 import asyncio
 import hashlib
 import time
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, Protocol
 
 from msgspec.structs import replace
-from pydantic import SecretStr
 
 from tapewire.caches.cache import CacheUnavailable
 from tapewire.cli.clock import wall_ms
@@ -26,10 +24,8 @@ from tapewire.market.sessions import CalendarRangeError, Session, SessionCalenda
 from tapewire.model.markets import INDIA
 from tapewire.model.rows import Reference
 from tapewire.providers.broker import Broker
-from tapewire.providers.dhan.client import DhanAccount, DhanBroker
-from tapewire.providers.fyers.client import FyersBroker
+from tapewire.providers.broker_factory import BrokerFactory
 from tapewire.providers.instrument_cache import InstrumentCache
-from tapewire.providers.upstox.client import UpstoxBroker
 from tapewire.queues.queue import Queue
 from tapewire.runtime.lease import Lease
 from tapewire.runtime.logging import get_logger
@@ -47,36 +43,6 @@ REFERENCES_S: Final = 1.0
 _FOLDER: Final = "instruments"
 _FILES: Final = (".txt", ".csv")
 """A value that ends so, or has a / in it, is the path of a file."""
-_CREDENTIALS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
-    "upstox": (("upstox_access_token",),),
-    "fyers": (("fyers_access_token",),),
-    "dhan": (
-        ("dhan_client_id", "dhan_access_token"),
-        ("dhan_client_id", "dhan_pin", "dhan_totp_secret"),
-    ),
-}
-"""Of each broker, what is enough to connect."""
-
-
-def brokers_of(settings: Settings) -> list[str]:
-    """Those of ``BROKERS`` that can be used, in that order; UsageError when none can."""
-    usable = [broker for broker in settings.brokers if _has_credentials(settings, broker)]
-    for broker in settings.brokers:
-        if broker not in usable:
-            log.warning("a broker is left out: it has no credentials", broker=broker)
-    if not usable:
-        needed = "; ".join(f"{broker}: {_needed(broker)}" for broker in settings.brokers)
-        raise UsageError(f"no broker of BROKERS has credentials; set for {needed}")
-    return usable
-
-
-def _has_credentials(settings: Settings, broker: str) -> bool:
-    return any(all(getattr(settings, name) for name in names) for names in _CREDENTIALS[broker])
-
-
-def _needed(broker: str) -> str:
-    ways = (" and ".join(name.upper() for name in names) for names in _CREDENTIALS[broker])
-    return ", or ".join(ways)
 
 
 def is_own(settings: Settings, broker: str) -> bool:
@@ -110,12 +76,13 @@ def _read(path: str) -> str:
 
 def build_brokers(settings: Settings, stack: AsyncExitStack) -> list[Broker]:
     """The usable brokers, in order of preference; they are closed with the stack."""
-    brokers: list[Broker] = []
-    for name in brokers_of(settings):
-        cache = InstrumentCache(_folder(settings, name, stack), time.time)
-        broker = _MAKERS[name](settings, cache)
+
+    def cache_of(broker: str) -> InstrumentCache:
+        return InstrumentCache(_folder(settings, broker, stack), time.time)
+
+    brokers = BrokerFactory(settings, cache_of).make()
+    for broker in brokers:
         stack.push_async_callback(broker.close)
-        brokers.append(broker)
     return brokers
 
 
@@ -125,59 +92,10 @@ def _folder(settings: Settings, broker: str, stack: AsyncExitStack) -> Path:
     return settings.tapewire_data_dir.expanduser() / _FOLDER
 
 
-def _secret(value: SecretStr | None) -> str:
-    return "" if value is None else value.get_secret_value()
-
-
-def _upstox(settings: Settings, cache: InstrumentCache) -> Broker:
-    return UpstoxBroker(
-        lambda: _secret(settings.upstox_access_token),
-        cache,
-        clock=time.monotonic,
-        new_guid=lambda: str(uuid.uuid4()),
-        rest_url=settings.upstox_rest_url,
-    )
-
-
-def _fyers(settings: Settings, cache: InstrumentCache) -> Broker:
-    return FyersBroker(
-        lambda: _secret(settings.fyers_access_token),
-        cache,
-        now_s=time.time,
-        clock=time.monotonic,
-        rest_url=settings.fyers_rest_url,
-        ws_url=settings.fyers_ws_url,
-    )
-
-
-def _dhan(settings: Settings, cache: InstrumentCache) -> Broker:
-    account = DhanAccount(
-        client_id=settings.required("dhan_client_id"),
-        read_token=lambda: _secret(settings.dhan_access_token),
-        pin=_secret(settings.dhan_pin),
-        totp_secret=_secret(settings.dhan_totp_secret),
-    )
-    return DhanBroker(
-        account,
-        cache,
-        clock=time.monotonic,
-        now_s=time.time,
-        rest_url=settings.dhan_rest_url,
-        ws_url=settings.dhan_ws_url,
-        clock_offset_s=settings.dhan_ltt_offset.seconds,
-    )
-
-
-_MAKERS: Final[Mapping[str, Callable[[Settings, InstrumentCache], Broker]]] = {
-    "upstox": _upstox,
-    "fyers": _fyers,
-    "dhan": _dhan,
-}
-
-
 def lease_name(settings: Settings) -> str:
     """One lease per set of accounts, as far as they can be told apart without their tokens."""
-    fyers = _secret(settings.fyers_access_token).rpartition(":")[0]
+    token = settings.fyers_access_token
+    fyers = token.get_secret_value().rpartition(":")[0] if token else ""
     own = (getattr(settings, f"{broker}_rest_url") for broker in settings.brokers)
     account = " ".join([*sorted(settings.brokers), *own, settings.dhan_client_id or "", fyers])
     return f"brokers:{hashlib.sha256(account.encode()).hexdigest()[:16]}"

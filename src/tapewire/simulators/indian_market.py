@@ -45,6 +45,8 @@ _LOTS: Final = (1, 1, 1, 1, 2, 2, 3, 4, 6, 10)
 _MEAN_LOTS: Final = sum(_LOTS) / len(_LOTS)
 _SHARES_A_LOT: Final = 12
 _BOUNCES: Final = (-1, 0, 0, 0, 1)
+_LEAST_BOUNCING: Final = 5.0
+"""Below, a step of the grid is a percent or more: an option that is worth nothing stays there."""
 _MOVERS: Final = 12
 """One share in so many has news on a day, and moves `_MOVE` times as far as usual."""
 _MOVE: Final = 5
@@ -233,7 +235,8 @@ class IndianTicks:
 
     def _tick(self, number: int, second: int, price: float, random: Random) -> _Made:
         time_ms = self._day.hours.pre_ms + second * 1000 + random.randrange(1000)
-        bounced = _on_grid(price + random.choice(_BOUNCES) * TICK_SIZE)
+        bounce = random.choice(_BOUNCES) if price >= _LEAST_BOUNCING else 0
+        bounced = _on_grid(price + bounce * TICK_SIZE)
         return time_ms, number, bounced, random.choice(_LOTS) * _lot(self._listed[number])
 
     def _indices(self, second: int, random: Random) -> list[_Made]:
