@@ -82,6 +82,27 @@ def test_events_of_a_stream_without_a_shard_are_counted() -> None:
     assert one.untaken == {"quotes": 3}
 
 
+def test_what_will_never_be_published_is_a_gap_after_what_was() -> None:
+    one = batcher(100, TRADES, QUOTES)
+    one.add([piece(4)], 1)
+    (before,) = one.lose([piece(3), piece(2, shard=Shard(Stream.HALTS, 0))])
+    assert (before.offset, before.count) == (0, 4)
+    one.add([piece(5)], 2)
+    (after,) = one.flush()
+    assert (after.offset, after.count) == (7, 5)
+    assert one.taken_in == {"trades.0": 12, "quotes.0": 0}
+    assert one.untaken == {"halts": 2}
+    positions = Positions()
+    verdicts = [positions.accept(batch) for batch in (before, after)]
+    assert [missing.events if missing else 0 for _, missing in verdicts] == [0, 3]
+
+
+def test_slices_are_joined_by_the_separator_of_their_wire_format() -> None:
+    one = Batcher("brokers", "b", [TRADES], separator=b"")
+    one.add([piece(1, 2), piece(1, 2)], 1)
+    assert [batch.payload for batch in one.flush()] == [b"xxxx"]
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.integers(1, 60), st.integers(0, 20)), max_size=40),
     st.integers(1, 120),

@@ -89,8 +89,21 @@ def test_snapshots_are_never_in_order() -> None:
 
 
 def test_prices_without_volume_go_by_their_time() -> None:
-    index = [tick(1.0, None, at, flags=TICK_INDEX) for at in ("09:15:02", "09:15:02", "09:15:01")]
-    assert marks(*index) == [False, True, False]
+    told = [(1.0, "09:15:02"), (2.0, "09:15:02"), (3.0, "09:15:01"), (2.0, "09:15:03")]
+    index = [tick(price, None, at, flags=TICK_INDEX) for price, at in told]
+    assert marks(*index) == [False, True, False, True]
+
+
+def test_what_says_nothing_new_is_not_in_order() -> None:
+    """The fold ignores it, so it must not stand for ticks that are left out."""
+    one, index = (1.0, 10), (5.0, None)
+    assert marks(tick(*one), tick(*one), tick(2.0, 10), tick(2.0, 10)) == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert marks(tick(*index), tick(*index)) == [False, False]
 
 
 def test_a_first_volume_is_not_in_order() -> None:

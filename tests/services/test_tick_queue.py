@@ -99,6 +99,13 @@ class TestConflation:
         conflation.add(ticks_in([frame(intake, ticks)]))
         assert conflation.count == 10
 
+    def test_repeats_go_and_do_not_end_a_run(self) -> None:
+        intake, conflation = TickIntake(1), Conflation()
+        told = [(5, 1), (6, 2), (6, 2), (7, 3), (7, 3), (8, 4), (8, 4)]
+        ticks = [tick(price, volume, OPEN_MS + volume) for price, volume in told]
+        conflation.add(ticks_in([frame(intake, ticks)]))
+        assert [one.last_price for one in conflation.take()] == [5, 6, 8]
+
     def test_a_full_queue_conflates_its_oldest_part_and_counts(self) -> None:
         queue, intake = TickQueue(max_ticks=2_000), TickIntake(2)
         for ticks in busy(60):

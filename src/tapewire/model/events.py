@@ -19,8 +19,8 @@ TICK_INDEX: Final = 2
 TICK_TRADE: Final = 4
 """``Tick.flags``: the broker says that this update was caused by a trade."""
 TICK_IN_ORDER: Final = 8
-"""``Tick.flags``: the listener's own mark: neither older nor with less volume than what it had
-of the instrument, so that candles could do without the tick where others of its second stay."""
+"""``Tick.flags``: the listener's own mark: new, and neither older nor with less volume than what
+it had of the instrument, so that candles could do without it where others of its second stay."""
 
 
 class Trade(Struct, gc=False):

@@ -81,13 +81,19 @@ class Feed(Protocol):
         """Make ``run`` return."""
 
     async def run(self, take: TakeTicks) -> None:
-        """Hand each frame of the active broker and its ticks to ``take``."""
+        """Hand each frame of the active broker and its ticks to ``take``.
+
+        The frame is empty where ticks are handed on that came before.
+        """
 
     async def subscribe(self, names: Sequence[str]) -> Sequence[str]:
         """Add instruments; returns the names of all. ValueError for one that is unknown."""
 
     async def unsubscribe(self, names: Sequence[str]) -> Sequence[str]:
         """Give instruments back; returns the names of those that are left."""
+
+    def revive(self, broker: str) -> None:
+        """Try a broker again that had ended for good; ValueError for one that had not."""
 
     def status(self) -> Mapping[str, Any]:
         """Figures for reports."""
@@ -130,7 +136,7 @@ class BrokerSource:
         intake = self._intake
 
         def took(frame: bytes | str, ticks: Sequence[Tick]) -> None:
-            self._frames += 1
+            self._frames += bool(frame)
             self._bytes += len(frame)
             raw = frame.encode("utf-8", "surrogatepass") if isinstance(frame, str) else frame
             take(raw, intake.slices(ticks), intake.newest_ms)
@@ -138,11 +144,18 @@ class BrokerSource:
         await self._feed.run(took)
 
     async def command(self, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """``subscribe`` and ``unsubscribe`` take ``instruments``: a list, or text with commas."""
+        """``subscribe`` and ``unsubscribe`` take ``instruments``: a list, or text with commas.
+
+        ``revive`` tries a ``broker`` again that had ended for good.
+        """
         commands = {"subscribe": self._feed.subscribe, "unsubscribe": self._feed.unsubscribe}
+        if name == "revive":
+            self._feed.revive(str(arguments.get("broker", "")))
+            return {"revived": arguments.get("broker")}
         action = commands.get(name)
         if action is None:
-            raise ValueError(f"{name!r} is not a command; expected one of {', '.join(commands)}")
+            known = ", ".join([*commands, "revive"])
+            raise ValueError(f"{name!r} is not a command; expected one of {known}")
         return {"instruments": await action(_names(arguments.get("instruments")))}
 
     def detail(self) -> dict[str, Any]:

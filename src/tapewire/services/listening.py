@@ -329,7 +329,7 @@ class Listener:
     def _take(self, frame: bytes, slices: Sequence[Slice], newest_ms: int | None) -> None:
         """One frame, on the reader's own turn: count, join, publish."""
         now_ns = self._clock_ns()
-        if self._capture is not None:
+        if self._capture is not None and frame:
             self._record(self._capture, frame, now_ns)
         if not slices:
             return

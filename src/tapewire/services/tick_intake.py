@@ -1,9 +1,9 @@
 """From a frame's ticks to slices: refuse what does not count, mark what is in order, encode.
 
 The mark is for the tick queue. Conflation leaves ticks out, and may do so only where the fold
-would have come to the same sums without them: in a run of ticks of which each is neither older
-nor has less volume than the instrument's state before it. Only who has seen every tick knows
-that state, so it is kept here, by the fold's own rule (``DayVolume``).
+would have come to the same sums without them: in a run of ticks of which each says something
+new, and is neither older nor has less volume than the instrument's state before it. Only who
+has seen every tick knows that state, so it is kept here, by the fold's own rule (``DayVolume``).
 """
 
 from collections import Counter
@@ -79,9 +79,11 @@ class TickIntake:
                     and 0 < price < inf
                     and not tick.flags & _UNSIZED
                 ):
+                    known.group.append(tick)
+                    if t == day.t and price == day.price and volume == day.volume:
+                        continue  # it says nothing new: the fold ignores it
                     day.volume, day.t, day.price, day.lower = volume, t, price, -1
                     tick.flags |= TICK_IN_ORDER
-                    known.group.append(tick)
                     if t > newest_ms:
                         newest_ms = t
                     continue
@@ -108,6 +110,6 @@ class TickIntake:
         return _Known(day, self._groups[shard_of(key, len(self._groups))])
 
     def _passes_time(self, day: DayVolume, tick: Tick) -> bool:
-        """Whether a tick only has a price, and is not older than the instrument's newest."""
+        """Whether a tick has a price only, a new one, and is not older than the newest."""
         unsized = tick.day_volume is None and not tick.flags & TICK_SNAPSHOT
-        return unsized and tick.timestamp_ms >= day.t
+        return unsized and tick.timestamp_ms >= day.t and not day.repeats(tick)

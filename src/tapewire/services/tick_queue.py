@@ -100,8 +100,7 @@ class Conflation:
             name, flags = (tick.exchange, tick.token), tick.flags
             run = runs.get(name)
             if not flags & TICK_IN_ORDER:
-                if run is not None:
-                    del runs[name]
+                self._break(name, run, place)
             elif (
                 run is None
                 or tick.timestamp_ms >= run.end_ms
@@ -112,6 +111,16 @@ class Conflation:
             else:
                 self._follow(run, tick.last_price or 0.0, place)
         self.count += len(ticks)
+
+    def _break(self, name: tuple[str, str], run: _Run | None, place: int) -> None:
+        """A tick that is not in order ends the run; but one that repeats its last says nothing."""
+        if run is None:
+            return
+        last, tick = self._ticks[run.last], self._ticks[place]
+        if last is not None and tick is not None and _repeats(tick, last):
+            self._leave_out(run, place)
+        else:
+            del self._runs[name]
 
     def _follow(self, run: _Run, price: float, place: int) -> None:
         """A further tick of a run: it is the last, and perhaps an extreme."""
@@ -135,6 +144,16 @@ class Conflation:
         ticks = [tick for tick in self._ticks if tick is not None]
         self._ticks, self._runs, self.count = [], {}, 0
         return ticks
+
+
+def _repeats(tick: Tick, last: Tick) -> bool:
+    """Whether a tick is to the fold what its instrument's last one in order was."""
+    return (
+        tick.timestamp_ms == last.timestamp_ms
+        and tick.last_price == last.last_price
+        and tick.day_volume == last.day_volume
+        and tick.flags | TICK_IN_ORDER == last.flags
+    )
 
 
 class _Segment:
