@@ -49,6 +49,7 @@ class SmallConnection:
         self._limit = limit
         self._held: dict[str, Instrument] = {}
         self._seen: set[str] = set()
+        self._learned: list[Reference] = []
         self._open = False
         self._out: list[bytes | str] = []
 
@@ -96,7 +97,9 @@ class SmallConnection:
     def _tick(self, row: list[object], received_ns: int) -> Tick:
         key, price, volume, at_ms, snapshot = row
         one = self._held[str(key)]
-        self._seen.add(one.broker_key)
+        if one.broker_key not in self._seen:
+            self._seen.add(one.broker_key)
+            self._learned.append(Reference(one.key, "", prev_day_close=100.0))
         flags = TICK_SNAPSHOT if snapshot else 0
         return msgspec.convert(
             (
@@ -126,7 +129,8 @@ class SmallConnection:
         self._out.append("bye")
 
     def references(self) -> Sequence[Reference]:
-        return []
+        learned, self._learned = self._learned, []
+        return learned
 
     def status(self) -> Mapping[str, object]:
         return {"held": len(self._held)}

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -10,11 +11,19 @@ from typing import Any
 import pytest
 
 from tapewire.model.events import Tick
-from tapewire.providers.broker import Ending
+from tapewire.providers.broker import BrokerError, Ending
 from tapewire.providers.broker_client import BrokerClient, ClientState
-from tapewire.providers.broker_socket import ClientBounds
+from tapewire.providers.broker_socket import ClientBounds, unreachable
 from tapewire.providers.disconnects import BackOff, Fatal, RefreshToken
-from tests.providers.small_broker import MASTER, Exchange, SmallBroker, Visit, opened, until
+from tests.providers.small_broker import (
+    MASTER,
+    Exchange,
+    SmallBroker,
+    SmallConnection,
+    Visit,
+    opened,
+    until,
+)
 
 QUICK = ClientBounds(
     mute_s=0.4,
@@ -400,3 +409,32 @@ async def test_stable_data_forgives_earlier_failures() -> None:
             await one.unsubscribe([INFY.key])
             await until(lambda: one.statistics.connections == 3)
             assert one._attempts == 1
+
+
+async def test_what_was_learned_of_instruments_outlives_the_connection() -> None:
+    async with opened(Exchange(drop, stream)) as exchange:
+        one = client(exchange.url)
+        async with reading(one) as taken:
+            await until(lambda: len(taken.ticks) == 4)
+            learned = one.references()
+            assert [row.symbol for row in learned] == [RELIANCE.key, RELIANCE.key, NIFTY.key]
+            assert one.references() == []
+
+
+async def test_a_broker_that_has_no_connection_to_give_is_followed_too() -> None:
+    class Unready(SmallBroker):
+        def connection(self, now_s: float) -> SmallConnection:
+            raise BrokerError(Ending("unready", Fatal("log in first")))
+
+    async with opened(Exchange(stream)) as exchange:
+        one = client(exchange.url, broker=Unready(exchange.url))
+        assert await one.run(Taken().take) == Ending("unready", Fatal("log in first"))
+        assert not one.connected
+
+
+def test_a_certificate_that_is_not_trusted_is_no_reason_to_try_again() -> None:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "self-signed certificate"
+    ending = unreachable(error)
+    assert ending.reason == "untrusted"
+    assert isinstance(ending.policy, Fatal)

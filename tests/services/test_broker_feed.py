@@ -24,10 +24,10 @@ BOUNDS = ClientBounds(
     mute_s=30, prove_s=0.3, watch_s=0.05, backoff_base_s=0.02, close_timeout_s=0.3
 )
 LIMITS = FailoverLimits(
-    silence_s=0.4,
+    silence_s=0.3,
     unreachable_s=0.15,
     max_interruptions=3,
-    prove_s=1.0,
+    prove_s=0.5,
     stable_s=0.3,
     rest_s=0.2,
 )
@@ -348,3 +348,21 @@ async def test_a_paused_feed_blames_nobody() -> None:
         stage.feed.resume()
         await stage.finish()
         assert len(stage.feed.switches) == 1
+
+
+async def test_a_new_day_gives_those_that_had_ended_another_chance() -> None:
+    today = ["2026-11-20"]
+    async with staged(0, 0, today=lambda: today[0]) as stage, feeding(stage):
+        await until(lambda: stage.feed.healthy)
+        await stage.rivals[0].send("fatal")
+        await until(lambda: stage.feed.active == "two" and stage.feed.healthy)
+        today[0] = "2026-11-23"
+        await stage.play_while(lambda: stage.feed.active == "two")
+        assert stage.feed.active == "one"
+
+
+async def test_what_the_active_broker_told_of_instruments_is_passed_on() -> None:
+    async with staged(0) as stage, feeding(stage):
+        await until(lambda: stage.feed.healthy)
+        assert {row.symbol for row in stage.feed.references()} == set(KEYS)
+    assert stage.feed.references() == []

@@ -308,7 +308,11 @@ class BrokerClient:
 
     async def _hold(self, socket: BrokerSocket, take: Take) -> Ending:
         """Read and watch an open socket until either has a reason to end; then leave it."""
-        connection = self.broker.connection(self._clock())
+        try:
+            connection = self.broker.connection(self._clock())
+        except BrokerError as refused:
+            socket.transport.abort()
+            return refused.ending
         self._begin(socket, connection)
         tasks: list[asyncio.Task[Ending]] = []
         try:
