@@ -189,3 +189,10 @@ def test_a_week_without_a_trade_leaves_nothing_behind() -> None:
     owner.show(Clock(ms("10:00", "2026-11-27")))
     assert owner.ranking("1d", "trades") == []
     assert owner.ranking("1m", "value") == []
+
+
+def test_a_late_trade_in_the_last_second_of_a_day_is_ranked_whenever_was_flushed() -> None:
+    in_time, late = ms("03:59:59", MONDAY), ms("03:59:58", MONDAY)
+    tape = [Trade("AAPL", 90.0, 1, in_time, (), 2), Trade("AAPL", 90.0, 1, late, (), 1)]
+    flushed = Ranked().show(*tape).finish()
+    assert flushed.seen() == at_once([*tape]).seen()

@@ -7,7 +7,7 @@ from msgspec import Struct
 from tapewire.analyzers.bars import SECOND_MS, Bar
 from tapewire.market.sessions import Session
 from tapewire.model.events import Aggregate
-from tapewire.model.rows import vwap
+from tapewire.model.rows import NOTIONAL_SCALE
 
 
 class Print(Struct, array_like=True, frozen=True):
@@ -68,29 +68,30 @@ class Day(Struct, array_like=True, gc=False):
             self.high = bar.high
         if bar.low < self.low:
             self.low = bar.low
-        if bar.close_t >= 0:
-            self._merge_prices(bar, session)
+        t = bar.close_t
+        if t >= 0:
+            if t > self.close_t or (t == self.close_t and bar.close_q >= self.close_q):
+                self.close, self.close_t, self.close_q = bar.close, t, bar.close_q
+            self._merge_opens(bar, session)
         if bar.official_t >= 0 and session in AFTER_OPEN:
             self.official = _earlier(self.official, bar.official, bar.official_t, bar.official_q)
-        if bar.start_ms >= self.start_ms:
-            self._merge_second(bar)
-
-    def _merge_prices(self, bar: Bar, session: Session) -> None:
-        t, q = bar.close_t, bar.close_q
-        if t > self.close_t or (t == self.close_t and q >= self.close_q):
-            self.close, self.close_t, self.close_q = bar.close, t, q
-        if session is Session.REGULAR:
-            self.regular_open = _earlier(self.regular_open, bar.open, bar.open_t, bar.open_q)
-        elif session is Session.PRE:
-            self.pre_open = _earlier(self.pre_open, bar.open, bar.open_t, bar.open_q)
-
-    def _merge_second(self, bar: Bar) -> None:
         if bar.start_ms > self.start_ms:
             self.start_ms, self.end_ms = bar.start_ms, bar.start_ms + SECOND_MS
             self.second_volume, self.second_notional = bar.volume, bar.notional
             self.second_trades = bar.trades
             self.second_high, self.second_low = bar.high, bar.low
-            return
+        elif bar.start_ms == self.start_ms:
+            self._merge_second(bar)
+
+    def _merge_opens(self, bar: Bar, session: Session) -> None:
+        if session is Session.REGULAR:
+            first = self.regular_open
+            if first is None or bar.open_t <= first.t:
+                self.regular_open = _earlier(first, bar.open, bar.open_t, bar.open_q)
+        elif session is Session.PRE:
+            self.pre_open = _earlier(self.pre_open, bar.open, bar.open_t, bar.open_q)
+
+    def _merge_second(self, bar: Bar) -> None:
         self.second_volume += bar.volume
         self.second_notional += bar.notional
         self.second_trades += bar.trades
@@ -143,11 +144,11 @@ class Day(Struct, array_like=True, gc=False):
         given = self.given
         if given:
             return given.second_vwap, given.vwap, given.average_size
-        volume, trades = self.second_volume, self.second_trades
+        size, trades, volume = self.second_volume, self.second_trades, self.volume
         return (
-            vwap(self.second_notional, volume),
-            vwap(self.notional, self.volume),
-            volume / trades if trades else None,
+            self.second_notional / (size * NOTIONAL_SCALE) if size else None,
+            self.notional / (volume * NOTIONAL_SCALE) if volume else None,
+            size / trades if trades else None,
         )
 
 

@@ -1,17 +1,18 @@
 """The quote record's fields, from a symbol's day and what is known of it from elsewhere.
 
-``components.md`` section 4, *quote record*. A row is built as a tuple in the order of
-``QuoteRecord``: thousands are built in one flush.
+``components.md`` section 4, *quote record*. A symbol's row is made once a day and then written
+over: thousands are written in one flush, and most of their fields stay as they were.
 """
 
 from math import inf
+from typing import Final
 
 from msgspec import Struct
 
 from tapewire.analyzers.days import Day, Print
 from tapewire.analyzers.windows import Figures
 from tapewire.market.sessions import Session, TradingDay
-from tapewire.model.rows import BestQuote, Fact, Reference
+from tapewire.model.rows import BestQuote, Fact, QuoteRecord, Reference
 
 
 class Told(Struct, gc=False):
@@ -98,64 +99,53 @@ _PRE, _REGULAR = Session.PRE.value, Session.REGULAR.value
 _POST, _CLOSED = Session.POST.value, Session.CLOSED.value
 
 
-def quote_row(
-    record: Day,
-    reference: Reference,
-    told: Told,
-    figures: Figures,
-    texts: Texts,
-    relative_tod: float | None,
-    regular: bool,
-    gap: bool,
-) -> tuple[object, ...]:
-    """The row of one symbol; ``regular`` is whether 09:30 has passed."""
-    close = record.close if record.close_t >= 0 else None
+def new_row(symbol: str, reference: Reference, told: Told) -> QuoteRecord:
+    """A row that knows what others say of its symbol, and nothing of its day yet."""
+    row = QuoteRecord(symbol, 0, reference.free_float, 0, *_NOTHING_YET, -1, -1, _CLOSED, *_NO_DAY)
+    row.avg_volume = reference.avg_volume
+    row.prev_day_close, row.prev_day_open = reference.prev_day_close, reference.prev_day_open
+    row.prev_day_high, row.prev_day_low = reference.prev_day_high, reference.prev_day_low
+    row.prev_day_volume, row.prev_day_vwap = reference.prev_day_volume, reference.prev_day_vwap
+    row.name = reference.name
+    row.halted, row.news_at = told.halted, told.news_at
+    row.bid, row.bid_size, row.ask, row.ask_size = told.bid, told.bid_size, told.ask, told.ask_size
+    row.spread_pct = told.spread_pct
+    return row
+
+
+_NOTHING_YET: Final = (None,) * 20
+"""``relative_volume`` to ``pct_change_since_open``."""
+_NO_DAY: Final = (None, None, None, False)
+"""``day_high`` to ``gap``."""
+
+
+def show_windows(row: QuoteRecord, figures: Figures) -> None:
+    """Put in what was traded over the windows."""
+    row.pct_change_1m, row.pct_change_5m, row.pct_change_15m, row.volume_1m, row.volume_5m = figures
+
+
+def show_day(row: QuoteRecord, record: Day, regular: bool) -> None:
+    """Put a day in; ``regular`` is whether the regular session has begun."""
+    volume, average, official = record.volume, row.avg_volume, record.official
+    row.accumulated_volume = volume
+    row.relative_volume = volume / average if average else None
+    row.official_open_price = official.price if official else None
+    row.close = close = record.close if record.close_t >= 0 else None
+    row.day_high = record.high if record.high > -inf else None
+    row.day_low = record.low if record.low < inf else None
     base = base_of(record, regular)
-    opened = base[0].price if base else None
-    difference, percent = change(close, reference.prev_day_close)
-    since, percent_since = change(close, opened)
-    average, official, volume = reference.avg_volume, record.official, record.volume
-    second_vwap, day_vwap, average_size = record.averages()
-    return (
-        record.symbol,
-        record.second_volume,
-        reference.free_float,
-        volume,
-        volume / average if average else None,
-        official.price if official else None,
-        second_vwap,
-        opened,
-        close,
-        record.second_high if record.second_high > -inf else None,
-        record.second_low if record.second_low < inf else None,
-        day_vwap,
-        average_size,
-        average,
-        reference.prev_day_close,
-        reference.prev_day_open,
-        reference.prev_day_high,
-        reference.prev_day_low,
-        reference.prev_day_volume,
-        reference.prev_day_vwap,
-        difference,
-        percent,
-        since,
-        percent_since,
-        record.start_ms,
-        record.end_ms,
-        texts.session(record.start_ms),
-        record.high if record.high > -inf else None,
-        record.low if record.low < inf else None,
-        base[1] if base else None,
-        gap,
-        relative_tod,
-        *figures,
-        told.halted,
-        told.news_at,
-        told.bid,
-        told.ask,
-        told.bid_size,
-        told.ask_size,
-        told.spread_pct,
-        reference.name,
-    )
+    row.open, row.base_note = opened, _ = (base[0].price, base[1]) if base else (None, None)
+    row.change, row.pct_change = change(close, row.prev_day_close)
+    row.change_since_open, row.pct_change_since_open = change(close, opened)
+
+
+def show_second(row: QuoteRecord, record: Day, texts: Texts) -> None:
+    """Put in the last second in which the symbol traded, and the averages."""
+    start_ms = record.start_ms
+    if row.start_timestamp != start_ms:
+        row.start_timestamp, row.end_timestamp = start_ms, record.end_ms
+        row.session = texts.session(start_ms)
+    row.volume = record.second_volume
+    row.high = record.second_high if record.second_high > -inf else None
+    row.low = record.second_low if record.second_low < inf else None
+    row.vwap, row.aggregate_vwap, row.average_size = record.averages()

@@ -6,7 +6,7 @@ written again when a second enters or leaves one of its windows and when its usu
 this minute changes, so that it is right also while nothing trades.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import msgpack
@@ -16,14 +16,23 @@ from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import Bar
 from tapewire.analyzers.days import Day, concerns
 from tapewire.analyzers.gap_mark import GapMarked
-from tapewire.analyzers.quote_rows import NO_REFERENCE, NOTHING_TOLD, Texts, Told, quote_row
+from tapewire.analyzers.quote_rows import (
+    NO_REFERENCE,
+    NOTHING_TOLD,
+    Texts,
+    Told,
+    new_row,
+    show_day,
+    show_second,
+    show_windows,
+)
 from tapewire.analyzers.volume_curves import VolumeCurves
 from tapewire.analyzers.windows import Windows
 from tapewire.market.sessions import TradingDay
 from tapewire.model.changes import Changes
 from tapewire.model.events import Aggregate
 from tapewire.model.feeds import quote_hash
-from tapewire.model.rows import WATCHED, Fact, Reference, encode_row
+from tapewire.model.rows import WATCHED, Fact, QuoteRecord, Reference, encode_row
 
 ALWAYS: Final = ""
 """Date of facts that hold on from one trading day to the next."""
@@ -46,6 +55,7 @@ class QuoteRecords(GapMarked):
         self._windows = Windows(self._curves)
         self._facts: dict[str, dict[str, dict[str, Fact]]] = {}
         self._told: dict[str, Told] = {}
+        self._shown: dict[str, QuoteRecord] = {}
         self._stored: Hashes = {}
         self._rows: set[str] = set()
         self._dirty: set[str] = set()
@@ -136,7 +146,7 @@ class QuoteRecords(GapMarked):
         self._enter(day)
 
     def _enter(self, day: TradingDay) -> None:
-        self._texts, self._told = Texts(day), {}
+        self._texts, self._told, self._shown = Texts(day), {}, {}
         for date in (ALWAYS, day.date):
             for facts in self._facts.get(date, {}).values():
                 for fact in facts.values():
@@ -171,6 +181,7 @@ class QuoteRecords(GapMarked):
         """Take reference rows in by (date, symbol); rows that exist change with them."""
         for reference in references:
             self.references.setdefault(reference.date, {})[reference.symbol] = reference
+            self._shown.pop(reference.symbol, None)
             if reference.date == self.date and reference.symbol in self.days:
                 self._rows.add(reference.symbol)
                 self.cut_symbols.add(reference.symbol)
@@ -194,6 +205,7 @@ class QuoteRecords(GapMarked):
         if told is None:
             told = self._told[fact.symbol] = Told()
         told.learn(fact)
+        self._shown.pop(fact.symbol, None)
         if fact.symbol in self.days:
             self._rows.add(fact.symbol)
 
@@ -207,11 +219,12 @@ class QuoteRecords(GapMarked):
         day = self._day
         if day is None:
             return changes
-        seen = {record.symbol: record for record in self._with_bars(unfinished, day)}
+        seen = self._with_bars(unfinished, day)
         seen.update((record.symbol, record) for record in self._with_unfinished(day))
-        for symbol in (self._rows | self._dirty) - seen.keys():
+        changed = self._rows | self._dirty
+        for symbol in changed - seen.keys():
             seen[symbol] = self.days[symbol]
-        rows = self._encoded(seen.values(), day)
+        rows = self._encoded(seen, changed, day)
         if rows:
             changes.rows[quote_hash(day.date)] = rows
         changes.private |= self._windows.drain() | self._curves.drain()
@@ -225,16 +238,17 @@ class QuoteRecords(GapMarked):
         self._rows, self._dirty = set(), set()
         return changes
 
-    def _with_bars(self, unfinished: Sequence[Bar], day: TradingDay) -> Iterator[Day]:
+    def _with_bars(self, unfinished: Sequence[Bar], day: TradingDay) -> dict[str, Day]:
         """Days together with the unfinished bars of the current second."""
-        session = day.session_at(self._second_ms)
-        find = self.days.get
+        session, find = day.session_at(self._second_ms), self.days.get
+        seen = {}
         for bar in unfinished:
             if concerns(bar, session):
-                record = find(bar.symbol)
-                seen = copied(record) if record else Day(bar.symbol)
-                seen.merge(bar, session)
-                yield seen
+                symbol = bar.symbol
+                record = find(symbol)
+                seen[symbol] = shown = copied(record) if record else Day(symbol)
+                shown.merge(bar, session)
+        return seen
 
     def _with_unfinished(self, day: TradingDay) -> Iterator[Day]:
         """Days together with the provider's bars that wait for the cut."""
@@ -247,27 +261,33 @@ class QuoteRecords(GapMarked):
                 seen.take(aggregate, day.session_at(start_ms))
                 yield seen
 
-    def _encoded(self, records: Iterable[Day], day: TradingDay) -> dict[str, bytes]:
-        """Rows of days, packed."""
-        reference = self.references.get(day.date, {}).get
-        told, figures, relative = self._told.get, self._windows.figures, self._curves.relative
-        texts, regular, gap = self._texts, self._second_ms >= day.open_ms, self._gap
+    def _encoded(
+        self, seen: Mapping[str, Day], changed: Collection[str], day: TradingDay
+    ) -> dict[str, bytes]:
+        """Rows of days, packed; windows are others only of the ``changed``."""
+        find, relative, texts = self._shown.get, self._curves.relative, self._texts
+        regular, gap = self._second_ms >= day.open_ms, self._gap
         assert texts is not None
         rows = {}
-        for record in records:
-            symbol = record.symbol
-            row = quote_row(
-                record,
-                reference(symbol, NO_REFERENCE),
-                told(symbol, NOTHING_TOLD),
-                figures(symbol),
-                texts,
-                relative(symbol, record.volume),
-                regular,
-                gap,
-            )
+        for symbol, record in seen.items():
+            row = find(symbol)
+            if row is None or symbol in changed:
+                row = self._row(symbol)
+            show_day(row, record, regular)
+            show_second(row, record, texts)
+            row.relative_volume_tod = relative(symbol, record.volume)
+            row.gap = gap
             rows[symbol] = encode_row(row)
         return rows
+
+    def _row(self, symbol: str) -> QuoteRecord:
+        """A symbol's row with its windows as of the cut."""
+        row = self._shown.get(symbol)
+        if row is None:
+            told = self._told.get(symbol, NOTHING_TOLD)
+            row = self._shown[symbol] = new_row(symbol, self.reference(symbol), told)
+        show_windows(row, self._windows.figures(symbol))
+        return row
 
     def renew(self) -> None:
         """Make the next drain write every row."""

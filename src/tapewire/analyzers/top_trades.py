@@ -146,17 +146,18 @@ class TopTradesAnalyzer:
     def see(self, trades: Mapping[str, Sequence[Trade]], bars: Mapping[str, Bar]) -> None:
         """Write trades down, and look for large ones in seconds that are large enough."""
         self._tape.see(trades)
-        floor = self._prints.floor
+        floor, find, scale = self._prints.floor, bars.get, NOTIONAL_SCALE
         for symbol, shown in trades.items():
-            bar = bars.get(symbol)
+            bar = find(symbol)
             if bar is None or bar.notional >= floor:
-                self._look_for_prints(shown)
+                for trade in shown:
+                    if int(trade.price * scale + 0.5) * trade.size >= floor:
+                        self._see_large(trade)
 
-    def _look_for_prints(self, trades: Iterable[Trade]) -> None:
+    def _see_large(self, trade: Trade) -> None:
         from_ms = self._day.turn_ms if self._day else 0
-        for trade in trades:
-            if trade.timestamp_ms >= from_ms and self._effects[trade.conditions] & VOLUME:
-                self._prints.put(trade)
+        if trade.timestamp_ms >= from_ms and self._effects[trade.conditions] & VOLUME:
+            self._prints.put(trade)
 
     def cut(self, bars: Iterable[Bar], late: Iterable[Bar]) -> None:
         """Put a second in, and late trades into theirs."""
@@ -169,6 +170,7 @@ class TopTradesAnalyzer:
                 past.setdefault(bar.start_ms // SECOND_MS, []).append(bar)
         for second_s, found in past.items():
             self._activity.put(second_s, found)
+            self._ranked_s = -1  # the second stays the same where a trading day ends
 
     def clock(self, second_ms: int, day: TradingDay) -> None:
         """Choose at each whole minute whose trades are written down; turn the day."""

@@ -208,11 +208,11 @@ class TradeFold(SecondFold[Trade, Logged]):
 
         Returns these sequences by symbol.
         """
-        kept, recent, settled = {}, self._recent, {}
+        kept, recent, mixed, settled = {}, self._recent, self._mixed, {}
         for symbol, trades in self._kept.items():
             if trades:
                 kept[symbol] = trades
-                today = self._of_today(symbol, trades)
+                today = self._of_today(symbol, trades) if symbol in mixed else trades
                 if today:
                     settled[symbol] = recent[symbol].extend([trade.sequence for trade in today])
         self._before.settle()
@@ -221,7 +221,7 @@ class TradeFold(SecondFold[Trade, Logged]):
             bars = self._bars_of(kept)
             for part in self._seeing:
                 part.see(kept, bars)
-        for trades in self._kept.values():
+        for trades in kept.values():
             trades.clear()
         return settled
 
@@ -245,12 +245,14 @@ class TradeFold(SecondFold[Trade, Logged]):
         if self._log.wants_all:
             self._unsaved.update(settled, self._logged)
             self._drained, self._logged = {}, set()
-        drained = self._drained
-        unfinished = [
-            bar for symbol, (bar, _) in self._current.items() if bar.seen != drained.get(symbol)
-        ]
-        changes = self._clock.drain([bar for bar in unfinished if bar.touched])
-        drained.update((bar.symbol, bar.seen) for bar in unfinished)
+        drained, unfinished, touched = self._drained, [], []
+        for bar, _ in self._current.values():
+            if bar.seen != drained.get(bar.symbol):
+                drained[bar.symbol] = bar.seen
+                unfinished.append(bar)
+                if bar.trades or bar.touched:
+                    touched.append(bar)
+        changes = self._clock.drain(touched)
         self._write_log(changes, unfinished, settled)
         self._drain_recent(changes)
         return changes

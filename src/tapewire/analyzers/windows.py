@@ -73,7 +73,6 @@ class Windows:
         self._arrivals: Arrivals | None = None  # of the current second
         self._written: set[int] = set()  # seconds whose arrivals are, or will be, stored
         self._unwritten: dict[int, Arrivals] = {}
-        self._figures: dict[str, Figures] = {}  # until a window moves
 
     def add(self, bars: Iterable[Bar]) -> None:
         """Put bars of trades in; each adds to its own second."""
@@ -133,7 +132,6 @@ class Windows:
             if second >= self.second - lag.behind_s:
                 return  # the lags to come are further behind
             lag.amend(second, i, volume, close)
-            self._figures.pop(self._symbols[i], None)
 
     def clock(self, second_ms: int) -> set[str]:
         """The cut now stands at a second; returns the symbols whose windows changed by that."""
@@ -151,10 +149,7 @@ class Windows:
                     self._aged.update(columns.ids)
                     self._tell(second, columns)
         self._forget()
-        changed = {self._symbols[i] for i in moved}
-        for symbol in changed:
-            self._figures.pop(symbol, None)
-        return changed
+        return {self._symbols[i] for i in moved}
 
     def _between(self, first: int, end: int) -> Sequence[int]:
         """Seconds that hold something, in order."""
@@ -203,12 +198,6 @@ class Windows:
 
     def figures(self, symbol: str) -> Figures:
         """A symbol's changes and volumes over the windows, as of the last cut."""
-        found = self._figures.get(symbol)
-        if found is None:
-            found = self._figures[symbol] = self._figures_of(symbol)
-        return found
-
-    def _figures_of(self, symbol: str) -> Figures:
         i = self._ids.get(symbol)
         if i is None:
             return _NOTHING
