@@ -15,8 +15,9 @@ from tapewire.caches.cache import Place
 from tapewire.caches.registry import RedisRegistry
 from tapewire.queues import amqp
 from tapewire.runtime.process_manager import ProcessManager, Supervision, WorkerState
+from tests.faults.books import until
 from tests.faults.day import Day, candles, without
-from tests.faults.system import RealServers, Setup, System, running, undisturbed, until
+from tests.faults.system import RealServers, Setup, System, running, undisturbed
 from tests.faults.workers import environment, processor
 
 

@@ -16,9 +16,10 @@ from tapewire.model.positions import Positions
 from tapewire.runtime.service import State
 from tapewire.services.listener import ListenerBounds
 from tests.conftest import PROJECT, StartRedis
+from tests.faults.books import until
 from tests.faults.day import Day, candles
 from tests.faults.lone_listener import LEASE, lease_of
-from tests.faults.system import RealServers, System, running, until
+from tests.faults.system import RealServers, System, running
 
 DAY = Day(8_000)
 TTL_S = 0.9

@@ -14,8 +14,9 @@ from tapewire.cli.known_references import KnownReferences
 from tapewire.model.rows import Reference
 from tapewire.services.processor import MassiveDataProcessor
 from tests.conftest import StartRedis
+from tests.faults.books import only, until
 from tests.faults.day import Day, candles
-from tests.faults.system import RealServers, System, only, running, undisturbed, until
+from tests.faults.system import RealServers, System, running, undisturbed
 from tests.servers import RedisServer
 
 DAY = Day(12_000)

@@ -12,8 +12,9 @@ from tapewire.model.events import Gap
 from tapewire.providers.massive.client import ClientBounds
 from tapewire.providers.massive.protocol import RECONNECT, CloseReason, CoolDown
 from tapewire.simulators.massive import MassiveSimulator
+from tests.faults.books import only, until
 from tests.faults.day import Day, candles
-from tests.faults.system import RealServers, only, running, until
+from tests.faults.system import RealServers, running
 from tests.simulators.client import subscribed
 
 DAY = Day(12_000)

@@ -2,15 +2,9 @@
 
 import pytest
 
+from tests.faults.books import only, until
 from tests.faults.day import Day, candles, without
-from tests.faults.system import (
-    RealServers,
-    beside_the_traffic,
-    only,
-    running,
-    undisturbed,
-    until,
-)
+from tests.faults.system import RealServers, beside_the_traffic, running, undisturbed
 from tests.servers import RabbitServer
 
 CLOSE_CONNECTIONS = (

@@ -8,15 +8,9 @@ import pytest
 
 from tapewire.model.feeds import FEEDS, Kind
 from tests.conftest import StartRedis
+from tests.faults.books import only, until
 from tests.faults.day import Candle, Day, candles, without
-from tests.faults.system import (
-    RealServers,
-    beside_the_traffic,
-    only,
-    running,
-    undisturbed,
-    until,
-)
+from tests.faults.system import RealServers, beside_the_traffic, running, undisturbed
 from tests.servers import RedisServer
 
 DAY = Day(10_000)
