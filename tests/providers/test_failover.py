@@ -26,6 +26,7 @@ LIMITS = FailoverLimits(
     window_s=100,
     prove_s=20,
     stable_s=30,
+    settle_s=2,
     rest_s=60,
     longest_rest_s=200,
 )
@@ -179,7 +180,7 @@ def test_too_many_interruptions_in_a_window_replace_one_that_works_without_a_hol
     story.lost["upstox"] += 1  # the first two are out of the window
     assert story.run(30) == []
     story.lost["upstox"] += 2
-    story.until("fyers")
+    assert story.until("fyers") >= LIMITS.settle_s
     assert switches(story)[1:] == [("upstox", "fyers", "unsteady", False)]
 
 

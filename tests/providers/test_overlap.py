@@ -93,14 +93,15 @@ def test_little_is_kept_however_long_the_probe_takes() -> None:
 def test_every_trade_counts_once_whoever_is_ahead(
     sizes: list[int], began: int, changed: int, old_lag: int, new_lag: int
 ) -> None:
-    """Both tell the same tape, each behind by its lag; the change is at any step."""
+    """Both tell one tape, each behind by its lag; the change is once what was under way came."""
     tape = [sum(sizes[: n + 1]) for n in range(len(sizes))]
-    began, changed = min(began, len(tape)), max(began, changed)
+    began = min(began, len(tape))
+    changed = max(began + old_lag, changed)
     joint = Overlap()
     handed: list[Tick] = [tick(0, flags=TICK_SNAPSHOT)]
     told_old = told_new = 0
     joined = started = False
-    for step in range(len(tape) + 12):
+    for step in range(len(tape) + 82):
         upto_old = min(max(step - old_lag, 0), len(tape))
         upto_new = min(max(step - new_lag, 0), len(tape))
         if step == began:

@@ -29,6 +29,7 @@ LIMITS = FailoverLimits(
     max_interruptions=3,
     prove_s=0.5,
     stable_s=0.3,
+    settle_s=0.1,
     rest_s=0.2,
 )
 NAMES = ("one", "two")

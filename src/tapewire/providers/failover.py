@@ -92,6 +92,7 @@ class FailoverLimits(Struct, frozen=True):
     window_s: float = 300.0
     prove_s: float = 60.0
     stable_s: float = 60.0
+    settle_s: float = 2.0
     rest_s: float = 120.0
     longest_rest_s: float = 1800.0
 
@@ -349,15 +350,14 @@ class Failover:
         run, heard_s = probed.run, self._shown(probed).heard_s
         if run is None or run.ready_since_s is None:
             return False
+        ready_s = self._now_s - run.ready_since_s
         if doubted and active.reason != "silent":
-            return True
+            return ready_s >= self.limits.settle_s or not self._shown(active).ready
         if self._open_since_s is not None and (heard_s is None or heard_s < run.since_s):
             return False
         if doubted:
             return (heard_s or 0.0) > (self._shown(active).heard_s or 0.0)
-        return (
-            self._now_s - run.ready_since_s >= self.limits.stable_s and self._fault(probed) is None
-        )
+        return ready_s >= self.limits.stable_s and self._fault(probed) is None
 
     def _is_hopeless(self, probed: _Candidate) -> bool:
         run_s = self._now_s - probed.since_s

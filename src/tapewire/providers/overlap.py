@@ -29,8 +29,9 @@ Name: TypeAlias = tuple[str, str]
 class Overlap:
     """What is known of two brokers from the moment at which the second one is started.
 
-    ``active`` ticks are those that are handed on, ``probed`` those that may take over.
-    ``behind`` counts ticks of the new broker that the old one had told already.
+    Joined without a hole every trade counts once, if both ran together for longer than the old
+    one is behind the new one. ``behind`` counts ticks of the new broker that the old one had
+    told already.
     """
 
     def __init__(self) -> None:
