@@ -289,7 +289,7 @@ describe('two markets', () => {
     await drawn()
     expect(wire.asked('subscribe')).toEqual(expect.arrayContaining(['scanners:in:top_gainers', 'scanners:in:top_gappers']))
     await deliver(snapshot([reliance], { feed: 'scanners:in:top_gainers', ts: Date.now() }))
-    expect(cells('Top gainers', 'symbol')).toEqual(['NSE_EQ:2885 RELIANCE NSE EQ'])
+    expect(cells('Top gainers', 'symbol')).toEqual(['NSE_EQ:2885 RELIANCE NSE'])
     expect(document.querySelector('[data-testid="clock"]')?.parentElement?.textContent).toContain('India')
   })
 })

@@ -82,7 +82,11 @@ const BOARDS: readonly Omit<BoardSpec, 'feed'>[] = [
 ]
 
 export function boardsOf(market: Market): BoardSpec[] {
-  return BOARDS.map((board) => ({ ...board, feed: `${market.boards}${board.id}` }))
+  return BOARDS.map((board) => ({
+    ...board,
+    feed: `${market.boards}${board.id}`,
+    columns: market.hasLongNames ? board.columns.filter(({ tier }) => tier === 1) : board.columns,
+  }))
 }
 
 /** Fields that no column shows: a name, when a row last traded, in which session, with what missing. */

@@ -12,6 +12,8 @@ export interface Market {
   readonly clock: Clock
   /** What the names of its boards begin with. */
   readonly boards: string
+  /** Whether its symbols' names take the room of two columns (`NIFTY26NOV24000CE`). */
+  readonly hasLongNames: boolean
   /** From which minute of the day on which session holds, the last first. */
   readonly sessions: readonly (readonly [fromMinutes: number, session: Session])[]
 }
@@ -24,6 +26,7 @@ export const US: Market = {
   place: 'New York',
   clock: new Clock('America/New_York'),
   boards: 'scanners:',
+  hasLongNames: false,
   sessions: [[at(20), 'closed'], [at(16), 'post'], [at(9, 30), 'regular'], [at(4), 'pre'], [0, 'closed']],
 }
 
@@ -33,6 +36,7 @@ export const INDIA: Market = {
   place: 'India',
   clock: new Clock('Asia/Kolkata'),
   boards: 'scanners:in:',
+  hasLongNames: true,
   sessions: [[at(15, 30), 'closed'], [at(9, 15), 'regular'], [at(9), 'pre'], [0, 'closed']],
 }
 

@@ -4,15 +4,17 @@ import type { Row } from '../feed/protocol'
 
 export interface Name {
   readonly text: string
-  /** Exchange and segment, where the symbol has them: one name may be listed on several. */
+  /** The exchange of a share, which may be listed on several; a derivative's name says all. */
   readonly place: string
 }
 
-/** `NSE_EQ:2885` with its row's name is `RELIANCE` on `NSE EQ`. */
+const SHARE = /^([A-Z]+)_EQ:/
+
+/** `NSE_EQ:2885` with its row's name is `RELIANCE` on `NSE`. */
 export function nameOf(symbol: string, row: Row | undefined): Name {
   const name = row?.['name']
   const colon = symbol.indexOf(':')
   if (colon < 0) return { text: symbol, place: '' }
   const text = typeof name === 'string' && name ? name : symbol.slice(colon + 1)
-  return { text, place: symbol.slice(0, colon).replace('_', ' ') }
+  return { text, place: SHARE.exec(symbol)?.[1] ?? '' }
 }

@@ -34,7 +34,7 @@ test('boards of the other market are none of ours', () => {
 })
 
 test('an Indian symbol is called by its name, and says where it is listed', () => {
-  expect(nameOf('NSE_EQ:2885', { name: 'RELIANCE' })).toEqual({ text: 'RELIANCE', place: 'NSE EQ' })
-  expect(nameOf('NSE_FO:8765', undefined)).toEqual({ text: '8765', place: 'NSE FO' })
+  expect(nameOf('NSE_EQ:2885', { name: 'RELIANCE' })).toEqual({ text: 'RELIANCE', place: 'NSE' })
+  expect(nameOf('NSE_FO:8765', undefined)).toEqual({ text: '8765', place: '' })
   expect(nameOf('AAPL', { name: null })).toEqual({ text: 'AAPL', place: '' })
 })
