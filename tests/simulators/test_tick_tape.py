@@ -53,13 +53,13 @@ def test_recorded_days_can_be_played_in_indian_sessions(shared: Path) -> None:
     days = [SessionCalendar.load("XNSE").day(date) for date in ("2026-11-19", "2026-11-20")]
     assert moved.dates == tuple(day.date for day in days)[: len(moved.dates)]
     recorded, ticks = everything(kept), everything(moved)
-    opened = SessionCalendar.load("XNYS").day_at(recorded[0][0]).open_ms
-    shift_ms = days[0].open_ms - opened
+    new_york = SessionCalendar.load("XNYS").day_at(recorded[0][0])
+    shift_ms = days[0].open_ms - new_york.open_ms
     first_day = [tick for tick in ticks if tick[0] < days[0].next_turn_ms]
     expected = [
         time_ms + shift_ms
         for time_ms, _, _ in recorded
-        if days[0].turn_ms <= time_ms + shift_ms < days[0].next_turn_ms
+        if time_ms < new_york.next_turn_ms and days[0].turn_ms <= time_ms + shift_ms
     ]
     assert [time_ms for time_ms, _, _ in first_day] == expected
     assert first_day[-1][2].day_volume == sum(tick.last_size for _, _, tick in first_day)
