@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 from benchmarks import (
     analyzers,
+    brokers,
     dashboard,
     fold,
     latency,
@@ -34,6 +35,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[Plan], Iterator[Row]]]] = {
     "dashboard": dashboard.run,
     "analyzers": analyzers.run,
     "memory": memory.run,
+    "brokers": brokers.run,
 }
 
 USAGE, MISSING, INTERRUPTED = 2, 4, 130
@@ -50,6 +52,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="least length of a run (5)")
     parser.add_argument("--runs", type=int, default=5, help="runs behind each median (5)")
+    parser.add_argument(
+        "--processes", type=int, default=4, help="most processes that brokers measures (4)"
+    )
     options = parser.parse_args(arguments)
     for name in options.names:
         if name not in BENCHMARKS:
@@ -78,7 +83,14 @@ def main(arguments: Sequence[str]) -> int:
 def measure(options: argparse.Namespace, folder: Path) -> int:
     """Every chosen benchmark in turn."""
     say(machine.describe())
-    plan = Plan(load(options.frames, folder / "day"), folder, options.seconds, options.runs)
+    plan = Plan(
+        load(options.frames, folder / "day"),
+        folder,
+        options.seconds,
+        options.runs,
+        options.frames and options.frames.resolve(),
+        options.processes,
+    )
     reporter = Reporter(json=options.json)
     for name in dict.fromkeys(options.names or BENCHMARKS):
         for row in BENCHMARKS[name](plan):

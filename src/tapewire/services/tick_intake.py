@@ -7,7 +7,7 @@ has seen every tick knows that state, so it is kept here, by the fold's own rule
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Final, NamedTuple
 
@@ -30,10 +30,10 @@ the first ticks of a day then look like a counter that began anew, and are not m
 
 
 class _Known(NamedTuple):
-    """An instrument: its state as of its newest tick, and its shard's part of the frame."""
+    """An instrument: its state as of its newest tick, and where its shard's ticks of a frame go."""
 
     day: DayVolume
-    group: list[Tick]
+    put: Callable[[Tick], None]
 
 
 class TickIntake:
@@ -68,22 +68,23 @@ class TickIntake:
         for tick in ticks:
             known = find((tick.exchange, tick.token))
             if known is not None:
-                t, price, volume = tick.timestamp_ms, tick.last_price, tick.day_volume
-                day = known.day
+                t, price, volume, flags = (
+                    tick.timestamp_ms, tick.last_price, tick.day_volume, tick.flags,
+                )  # fmt: skip
+                day, put = known
                 if (
                     volume is not None
                     and 0 <= day.volume <= volume
-                    and day.t <= t
-                    and oldest_ms <= t
+                    and day.t <= t >= oldest_ms
                     and price is not None
                     and 0 < price < inf
-                    and not tick.flags & _UNSIZED
+                    and not flags & _UNSIZED
                 ):
-                    known.group.append(tick)
-                    if t == day.t and price == day.price and volume == day.volume:
+                    put(tick)
+                    if volume == day.volume and t == day.t and price == day.price:
                         continue  # it says nothing new: the fold ignores it
                     day.volume, day.t, day.price, day.lower = volume, t, price, -1
-                    tick.flags |= TICK_IN_ORDER
+                    tick.flags = flags | TICK_IN_ORDER
                     if t > newest_ms:
                         newest_ms = t
                     continue
@@ -100,14 +101,14 @@ class TickIntake:
             elif self._passes_time(known.day, tick) and tick.timestamp_ms >= oldest_ms:
                 tick.flags |= TICK_IN_ORDER
             known.day.take(_ONE_DAY, tick, self._ignored)
-            known.group.append(tick)
+            known.put(tick)
             return tick.timestamp_ms
         return 0
 
     def _first(self, tick: Tick) -> _Known:
         key = instrument_key(tick.exchange, tick.token)
         day = DayVolume.first(key, _ONE_DAY, tick, self._ignored)
-        return _Known(day, self._groups[shard_of(key, len(self._groups))])
+        return _Known(day, self._groups[shard_of(key, len(self._groups))].append)
 
     def _passes_time(self, day: DayVolume, tick: Tick) -> bool:
         """Whether a tick has a price only, a new one, and is not older than the newest."""
