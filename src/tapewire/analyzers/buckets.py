@@ -4,16 +4,17 @@ A bucket is closed when event time passes its end by the grace, and stays for th
 lateness after that, packed. What is kept of it is exact: sums, order keys, revision.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Final
 
 from msgspec import msgpack
 
 from tapewire.analyzers.bars import Bar
+from tapewire.analyzers.journal import Journal
 from tapewire.analyzers.shard_clock import LATENESS_MS
 from tapewire.market.sessions import SessionCalendar
-from tapewire.model.candle_names import INTERVALS, candle_field, candle_hash
+from tapewire.model.candle_names import INTERVALS, around_symbol, candle_field
 from tapewire.model.changes import PRIVATE, Changes
 from tapewire.model.packed_candles import candle_fields, encode_packed, state_of
 
@@ -55,8 +56,9 @@ class Level:
         self._buckets: dict[int, dict[str, Bucket | bytes]] = {}
         self._ends: dict[int, int] = {}
         self._unclosed: set[int] = set()
-        self._changed: dict[tuple[int, str], Bucket | bytes] = {}
-        self._settled: dict[tuple[int, str], Bucket] = {}
+        self._changed: dict[int, dict[str, Bucket | bytes]] = {}
+        self._settled: dict[int, dict[str, Bucket]] = {}
+        self._journals: dict[int, Journal[Bucket]] = {}  # of those that are not closed
         self._written: set[int] = set()
         self._dropped: list[str] = []
 
@@ -76,20 +78,21 @@ class Level:
         """Put bars of a time into its bucket; ``second_ms`` is where event time stands."""
         start_ms, end_ms = self.span(timestamp_ms)
         buckets = self._at(start_ms, end_ms, second_ms)
-        changed = self._changed
+        changed = self._changed.setdefault(start_ms, {})
         for bar in bars:
-            bucket = buckets.get(bar.symbol)
+            symbol = bar.symbol
+            bucket = buckets.get(symbol)
             if type(bucket) is not Bucket:
-                bucket = self._take_out(bar.symbol, start_ms, end_ms, lost)
+                bucket = self._take_out(symbol, start_ms, end_ms, lost)
             bucket.merge(bar)
-            changed[start_ms, bar.symbol] = bucket
+            changed[symbol] = bucket
 
     def of(self, symbol: str, timestamp_ms: int, second_ms: int, lost: Spans) -> Bucket:
         """A symbol's bucket of a time, to be changed."""
         start_ms, end_ms = self.span(timestamp_ms)
         self._at(start_ms, end_ms, second_ms)
         bucket = self._take_out(symbol, start_ms, end_ms, lost)
-        self._changed[start_ms, symbol] = bucket
+        self._changed.setdefault(start_ms, {})[symbol] = bucket
         return bucket
 
     def known(self, symbol: str, timestamp_ms: int) -> Bucket | None:
@@ -137,10 +140,11 @@ class Level:
         closed: list[Bucket] = []
         for start_ms in due:
             self._unclosed.discard(start_ms)
+            changed = self._changed.setdefault(start_ms, {})
             for symbol, bucket in self._buckets[start_ms].items():
                 if isinstance(bucket, Bucket):
                     bucket.closed = True
-                    self._changed[start_ms, symbol] = bucket
+                    changed[symbol] = bucket
                     closed.append(bucket)
         return closed
 
@@ -152,6 +156,7 @@ class Level:
             if start_ms not in self._unclosed:
                 del self._ends[start_ms]
                 forgotten.append(self._buckets.pop(start_ms).values())
+                self._journals.pop(start_ms, None)
                 if start_ms in self._written:
                     self._written.discard(start_ms)
                     self._dropped.append(PRIVATE + self._private(start_ms))
@@ -170,7 +175,7 @@ class Level:
                 if bucket.settled is None:
                     bucket.settled = Bar(symbol, start_ms)
                 bucket.settled.merge(minute)
-                self._settled[start_ms, symbol] = bucket
+                self._settled.setdefault(start_ms, {})[symbol] = bucket
 
     def mark(self, from_ms: int, to_ms: int) -> None:
         """Mark the buckets that touch a time in which events were lost."""
@@ -180,41 +185,76 @@ class Level:
                     bucket = unpacked(found)
                     if not bucket.gap:
                         bucket.gap = True
-                        self._changed[start_ms, symbol] = bucket
+                        self._changed.setdefault(start_ms, {})[symbol] = bucket
                         self._buckets[start_ms][symbol] = bucket
 
     def drain(self, changes: Changes) -> None:
         """Add what changed: rows of buckets with a price, and the exact state of all."""
-        for (start_ms, symbol), found in self._changed.items():
-            bucket = unpacked(found)
-            if bucket.close_t >= 0:
-                date = bucket.date
-                name = candle_hash(self._exchange, symbol, self.interval, date, start_ms)
-                row = encode_packed(_fields(bucket))
-                changes.rows.setdefault(name, {})[candle_field(date, start_ms)] = row
-            self._save(changes, bucket)
-        for bucket in self._settled.values():
-            self._save(changes, bucket)
+        for start_ms, found in self._changed.items():
+            changed = {symbol: unpacked(bucket) for symbol, bucket in found.items()}
+            self._show(changes.rows, start_ms, changed)
+            self._save(changes.private, start_ms, changed | self._settled.pop(start_ms, {}))
+        for start_ms, settled in self._settled.items():
+            self._save(changes.private, start_ms, settled)
         self._changed, self._settled = {}, {}
         changes.dropped += self._dropped
         self._dropped = []
 
-    def _save(self, changes: Changes, bucket: Bucket) -> None:
-        """Add the private state of a bucket that is still in memory; a closed one is packed."""
-        buckets = self._buckets.get(bucket.start_ms)
-        if buckets is None:
+    def _show(
+        self, rows: dict[str, dict[str, bytes]], start_ms: int, buckets: Mapping[str, Bucket]
+    ) -> None:
+        """Add the rows of one start's buckets."""
+        date = self._calendar.trading_date(start_ms)
+        before, after = around_symbol(self._exchange, self.interval, date, start_ms)
+        field = candle_field(date, start_ms)
+        for symbol, bucket in buckets.items():
+            if bucket.close_t >= 0:
+                name, row = before + symbol + after, encode_packed(_fields(bucket))
+                if name in rows:
+                    rows[name][field] = row
+                else:
+                    rows[name] = {field: row}
+
+    def _save(
+        self, private: dict[str, dict[str, bytes]], start_ms: int, changed: Mapping[str, Bucket]
+    ) -> None:
+        """Add the private state of buckets that are still in memory; closed ones are packed."""
+        buckets = self._buckets.get(start_ms)
+        if not buckets or not changed:
             return
-        packed = _encode(bucket)
-        changes.private.setdefault(self._private(bucket.start_ms), {})[bucket.symbol] = packed
-        self._written.add(bucket.start_ms)
-        if bucket.closed:
-            buckets[bucket.symbol] = packed
+        private[self._private(start_ms)] = (
+            self._journaled(start_ms, buckets, changed)
+            if start_ms in self._unclosed
+            else self._packed(start_ms, buckets, changed)
+        )
+        self._written.add(start_ms)
+
+    def _journaled(
+        self,
+        start_ms: int,
+        buckets: Mapping[str, Bucket | bytes],
+        changed: Mapping[str, Bucket],
+    ) -> dict[str, bytes]:
+        journal = self._journals.get(start_ms)
+        if journal is None:
+            journal = self._journals[start_ms] = Journal()
+        return journal.write(changed, lambda symbol: unpacked(buckets[symbol]))
+
+    def _packed(
+        self, start_ms: int, buckets: dict[str, Bucket | bytes], changed: Mapping[str, Bucket]
+    ) -> dict[str, bytes]:
+        """A field for each bucket: all of them when they have just been closed."""
+        fields = {symbol: _encode(bucket) for symbol, bucket in changed.items()}
+        buckets.update(fields)
+        journal = self._journals.pop(start_ms, None)
+        return fields | journal.emptied() if journal else fields
 
     def renew(self) -> None:
         """Make the next drain write every bucket that is still in memory."""
         for start_ms, buckets in self._buckets.items():
-            for symbol, bucket in buckets.items():
-                self._changed[start_ms, symbol] = bucket
+            self._changed.setdefault(start_ms, {}).update(buckets)
+        for journal in self._journals.values():
+            journal.renew()
 
     def hashes(self, second_ms: int) -> list[str]:
         """Private hashes of the buckets that could be in memory then."""
@@ -226,16 +266,19 @@ class Level:
             start_ms, end_ms = self.span(start_ms - 1)
         return names
 
-    def restore(self, start_ms: int, values: Iterable[bytes]) -> bool:
+    def restore(self, start_ms: int, fields: Mapping[str, bytes]) -> bool:
         """Read the buckets of one start back; whether any was given by a provider."""
+        journal: Journal[Bucket] = Journal()
         buckets: dict[str, Bucket | bytes] = {}
         given = False
-        for value in values:
-            bucket = _decode(value)
+        for symbol, packed in journal.read(fields).items():
+            bucket = _decode(packed)
             given |= bucket.given
-            buckets[bucket.symbol] = value if bucket.closed else bucket
+            buckets[symbol] = packed if bucket.closed else bucket
             if not bucket.closed:
                 self._unclosed.add(start_ms)
+        if start_ms in self._unclosed:
+            self._journals[start_ms] = journal
         if buckets:
             self._buckets[start_ms] = buckets
             self._ends[start_ms] = self.span(start_ms)[1]

@@ -208,7 +208,7 @@ class AtomicOhlcEngine:
         for name, values in private.items():
             if name.startswith(BUCKETS):
                 _, interval, start_ms = name.split(":")
-                self._given |= levels[interval].restore(int(start_ms), values.values())
+                self._given |= levels[interval].restore(int(start_ms), values)
         self._seconds.restore(private)
         self._marks = Marks.unpack(private.get(_MARKS, {}).get("spans"))
         self._schedule()

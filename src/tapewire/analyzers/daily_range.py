@@ -14,6 +14,7 @@ from msgspec import Struct, field, msgpack
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import Bar
 from tapewire.analyzers.gap_mark import GapMarked
+from tapewire.analyzers.journal import Journal
 from tapewire.market.sessions import Session, TradingDay
 from tapewire.model.changes import Changes
 from tapewire.model.events import Aggregate
@@ -142,6 +143,8 @@ class DailyRangeAnalyzer(GapMarked):
         self._rising = rules.rising
         self._ranges: dict[str, Ranges] = {}
         self._runs: dict[str, Run] = {}
+        self._ranges_journal: Journal[Ranges] = Journal()
+        self._runs_journal: Journal[Run] = Journal()
         self._changed: set[str] = set()
         self._moved: set[str] = set()
         self._alerts: list[tuple[str, RangeAlert]] = []
@@ -282,6 +285,7 @@ class DailyRangeAnalyzer(GapMarked):
         """Begin a new trading day without ranges."""
         if self._day is not None and day.date != self._day.date:
             self._ranges, self._runs = {}, {}
+            self._ranges_journal, self._runs_journal = Journal(), Journal()
             self._changed, self._moved = set(), set()
         self._stand(second_ms, day)
 
@@ -306,13 +310,13 @@ class DailyRangeAnalyzer(GapMarked):
                 symbol: encode_row(daily_range(symbol, self._ranges[symbol], self._gap))
                 for symbol in self._changed
             }
-            changes.private[_RANGES + day.date] = {
-                symbol: _encode(self._ranges[symbol]) for symbol in self._changed
-            }
+            ranges = {symbol: self._ranges[symbol] for symbol in self._changed}
+            fields = self._ranges_journal.write(ranges, self._ranges.get)
+            changes.private[_RANGES + day.date] = fields
             self._changed = set()
         if self._moved:
-            runs = {symbol: _encode(self._runs[symbol]) for symbol in self._moved}
-            changes.private[_RUNS + day.date] = runs
+            runs = {symbol: self._runs[symbol] for symbol in self._moved}
+            changes.private[_RUNS + day.date] = self._runs_journal.write(runs, self._runs.get)
             self._moved = set()
         return changes
 
@@ -320,6 +324,8 @@ class DailyRangeAnalyzer(GapMarked):
         """Make the next drain write every range; alerts that were given are not given again."""
         self._changed.update(self._ranges)
         self._moved.update(self._runs)
+        self._ranges_journal.renew()
+        self._runs_journal.renew()
 
     def hashes(self, second_ms: int, date: str) -> Sequence[str]:
         """The day's ranges, and who runs."""
@@ -329,9 +335,11 @@ class DailyRangeAnalyzer(GapMarked):
         """Read both back."""
         for name, values in private.items():
             if name.startswith(_RANGES):
-                self._ranges = {symbol: _decode(value) for symbol, value in values.items()}
+                ranges = self._ranges_journal.read(values)
+                self._ranges = {symbol: _decode(packed) for symbol, packed in ranges.items()}
             elif name.startswith(_RUNS):
-                self._runs = {symbol: _decode_run(value) for symbol, value in values.items()}
+                runs = self._runs_journal.read(values)
+                self._runs = {symbol: _decode_run(packed) for symbol, packed in runs.items()}
 
 
 def broken(side: Side, index: int, value: float, direction: str) -> tuple[float, str]:
@@ -362,6 +370,5 @@ def _extremes(high: float, high_ms: int, low: float, low_ms: int) -> list[float 
 
 _RANGES: Final = "ranges:"
 _RUNS: Final = "range_runs:"
-_encode = msgpack.Encoder().encode
 _decode = msgpack.Decoder(Ranges).decode
 _decode_run = msgpack.Decoder(Run).decode

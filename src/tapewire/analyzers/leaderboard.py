@@ -13,7 +13,7 @@ from msgspec import Struct
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import Bar
 from tapewire.analyzers.days import Day
-from tapewire.analyzers.quote_rows import base_of, change
+from tapewire.analyzers.quote_rows import NO_REFERENCE, base_of, change
 from tapewire.analyzers.quotes import QuoteRecords
 from tapewire.market.sessions import TradingDay
 from tapewire.model.changes import BoardChange, Changes
@@ -116,7 +116,10 @@ class Board:
     def _top(self) -> dict[str, float]:
         if len(self._scores) <= self._size:
             return dict(self._scores)
-        ranked = sorted(self._scores.items(), key=lambda item: (-item[1], item[0]))
+        last = sorted(self._scores.values(), reverse=True)[self._size - 1]
+        ranked = [item for item in self._scores.items() if item[1] >= last]
+        if len(ranked) > self._size:  # some of those with the last score are too many
+            ranked.sort(key=lambda item: (-item[1], item[0]))
         return dict(ranked[: self._size])
 
 
@@ -147,8 +150,14 @@ class LeaderboardAnalyzer:
 
     def _rank(self) -> None:
         symbols, self._quotes.cut_symbols = self._quotes.cut_symbols, set()
+        days, find = self._quotes.days, self._quotes.references_of_day.get
+        scores = [(self._boards[name].put, score) for name, score in SCORES.items()]
+        regular, listed = self._regular, self._listed
         for symbol in symbols:
-            self._score(symbol)
+            record, reference = days[symbol], find(symbol, NO_REFERENCE)
+            passes = listed is None or listed.passes(record, reference)
+            for put, score in scores:
+                put(symbol, score(record, reference, regular) if passes else None)
         self._scored = self._scored or bool(symbols)
 
     def clock(self, second_ms: int, day: TradingDay) -> None:
@@ -182,16 +191,6 @@ class LeaderboardAnalyzer:
             if change_:
                 changes.boards[board_set(name, self._date)] = change_
         return changes
-
-    def _score(self, symbol: str) -> None:
-        record = self._quotes.days[symbol]
-        reference = self._quotes.reference(symbol)
-        if self._listed and not self._listed.passes(record, reference):
-            for board in self._boards.values():
-                board.put(symbol, None)
-            return
-        for name, score in SCORES.items():
-            self._boards[name].put(symbol, score(record, reference, self._regular))
 
     def renew(self) -> None:
         """Make the next drain write the boards whole."""

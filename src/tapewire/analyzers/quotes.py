@@ -16,6 +16,7 @@ from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import Bar
 from tapewire.analyzers.days import Day, concerns
 from tapewire.analyzers.gap_mark import GapMarked
+from tapewire.analyzers.journal import Journal
 from tapewire.analyzers.quote_rows import (
     NO_REFERENCE,
     NOTHING_TOLD,
@@ -59,6 +60,7 @@ class QuoteRecords(GapMarked):
         self._stored: Hashes = {}
         self._rows: set[str] = set()
         self._dirty: set[str] = set()
+        self._journal: Journal[Day] = Journal()
         self._texts: Texts | None = None
         self._first_curves = ""
         self._unfinished: Sequence[Aggregate] = ()
@@ -140,6 +142,7 @@ class QuoteRecords(GapMarked):
         self._first_curves = volume_curves.first_date(day.date)
         self.days = {}
         self.cut_symbols, self._rows, self._dirty = set(), set(), set()
+        self._journal = Journal()
         for kept in (self.references, self._facts):
             for old in [known for known in kept if ALWAYS < known < day.date]:
                 del kept[old]
@@ -209,9 +212,10 @@ class QuoteRecords(GapMarked):
         if fact.symbol in self.days:
             self._rows.add(fact.symbol)
 
-    def reference(self, symbol: str) -> Reference:
-        """The day's reference row of a symbol, or one without values."""
-        return self.references.get(self.date, {}).get(symbol, NO_REFERENCE)
+    @property
+    def references_of_day(self) -> Mapping[str, Reference]:
+        """The day's reference rows by symbol."""
+        return self.references.get(self.date, {})
 
     def drain(self, unfinished: Sequence[Bar]) -> Changes:
         """Rows that changed, and the state behind them as private state."""
@@ -233,8 +237,8 @@ class QuoteRecords(GapMarked):
             changes.outdated["private:volume_curves"] = self._first_curves
             self._first_curves = ""
         if self._dirty:
-            days = {symbol: _encode(self.days[symbol]) for symbol in self._dirty}
-            changes.private[_days_hash(day.date)] = days
+            days = {symbol: self.days[symbol] for symbol in self._dirty}
+            changes.private[_days_hash(day.date)] = self._journal.write(days, self.days.get)
         self._rows, self._dirty = set(), set()
         return changes
 
@@ -285,13 +289,15 @@ class QuoteRecords(GapMarked):
         row = self._shown.get(symbol)
         if row is None:
             told = self._told.get(symbol, NOTHING_TOLD)
-            row = self._shown[symbol] = new_row(symbol, self.reference(symbol), told)
+            reference = self.references_of_day.get(symbol, NO_REFERENCE)
+            row = self._shown[symbol] = new_row(symbol, reference, told)
         show_windows(row, self._windows.figures(symbol))
         return row
 
     def renew(self) -> None:
         """Make the next drain write every row."""
         self._dirty.update(self.days)
+        self._journal.renew()
         self.cut_symbols.update(self.days)
         self._windows.renew()
         self._curves.renew()
@@ -304,7 +310,8 @@ class QuoteRecords(GapMarked):
         """Read the days back; boards are rebuilt from them, and windows at the first clock."""
         self._stored = private
         for values in _named(private, _DAYS).values():
-            self.days = {symbol: _decode_day(value) for symbol, value in values.items()}
+            days = self._journal.read(values)
+            self.days = {symbol: _decode_day(packed) for symbol, packed in days.items()}
         self.cut_symbols = set(self.days)
 
 
@@ -324,5 +331,4 @@ def _days_hash(date: str) -> str:
     return f"{_DAYS}{date}"
 
 
-_encode = msgpack.Encoder().encode
 _decode_day = msgpack.Decoder(Day).decode

@@ -202,7 +202,11 @@ class TopTradesAnalyzer:
         best = nlargest(size, scores)
         floor = max(best[-1] * _ROUNDING, _LEAST) if best else _LEAST
         found = [i for i, score in enumerate(scores) if score >= floor]
-        found.sort(key=lambda i: (-scores[i] / unit, names[i]))
+        found.sort(key=names.__getitem__)
+        if unit == 1:
+            found.sort(key=scores.__getitem__, reverse=True)
+        else:
+            found.sort(key=lambda i: scores[i] / unit, reverse=True)
         return found[:size]
 
     def finish(self) -> None:

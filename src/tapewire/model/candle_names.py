@@ -55,10 +55,14 @@ def midnight_ms(date: str) -> int:
 
 def candle_hash(exchange: str, symbol: str, interval: str, date: str, start_ms: int) -> str:
     """Hash of the candle of a minute or longer that starts at a time on a trading date."""
-    name = f"{_CANDLES}{exchange}:{symbol}:{interval}:{date}"
-    if interval != "1m":
-        return name
-    return f"{name}.{(start_ms - midnight_ms(date)) // BLOCK_MS}"
+    before, after = around_symbol(exchange, interval, date, start_ms)
+    return before + symbol + after
+
+
+def around_symbol(exchange: str, interval: str, date: str, start_ms: int) -> tuple[str, str]:
+    """What stands before and after the symbol in ``candle_hash``."""
+    block = f".{(start_ms - midnight_ms(date)) // BLOCK_MS}" if interval == "1m" else ""
+    return f"{_CANDLES}{exchange}:", f":{interval}:{date}{block}"
 
 
 def candle_field(date: str, start_ms: int) -> str:

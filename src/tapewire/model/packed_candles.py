@@ -96,26 +96,31 @@ def candle_fields(
     ``notional`` is price x size in millionths; ``state`` comes without ``CENTS``.
     """
     first, high, low, last = prices
-    sane = max(high, first, -low, -last) < _EXACT_BELOW
+    most = _EXACT_BELOW
+    sane = high < most and first < most and low > -most and last > -most
     if sane and type(volume) is int and type(notional) is int:
-        o, h = round(first * PRICE_SCALE), round(high * PRICE_SCALE)
-        l, c = round(low * PRICE_SCALE), round(last * PRICE_SCALE)  # noqa: E741
-        value, rest = divmod(notional, _TO_NOTIONAL)
-        value -= o * volume
-        if (
-            rest == 0
-            and -_LARGEST < value < _LARGEST
-            and o / PRICE_SCALE == first
-            and h / PRICE_SCALE == high
-            and l / PRICE_SCALE == low
-            and c / PRICE_SCALE == last
-        ):
-            if o % _TO_CENTS or h % _TO_CENTS or l % _TO_CENTS or c % _TO_CENTS:
-                return (state, o, h - o, o - l, c - o, volume, trades, value)
-            o, h, l, c = o // _TO_CENTS, h // _TO_CENTS, l // _TO_CENTS, c // _TO_CENTS  # noqa: E741
-            return (state | CENTS, o, h - o, o - l, c - o, volume, trades, value)
+        packed = _in_units(state | CENTS, prices, 100, volume, trades, notional)
+        packed = packed or _in_units(state, prices, PRICE_SCALE, volume, trades, notional)
+        if packed:
+            return packed
     exact = (float(first), float(high), float(low), float(last))
     return (state, *exact, volume, trades, vwap(notional, volume))
+
+
+def _in_units(
+    state: int, prices: tuple[float, float, float, float], scale: int, volume: int, trades: int,
+    notional: int,
+) -> Fields | None:  # fmt: skip
+    """The exact form, prices in units of 1 / ``scale``; None where that is not exact."""
+    first, high, low, last = prices
+    o, h, l, c = round(first * scale), round(high * scale), round(low * scale), round(last * scale)  # noqa: E741
+    if o / scale != first or h / scale != high or l / scale != low or c / scale != last:
+        return None
+    value, rest = divmod(notional, _TO_NOTIONAL)
+    value -= o * (PRICE_SCALE // scale) * volume
+    if rest or not -_LARGEST < value < _LARGEST:
+        return None
+    return (state, o, h - o, o - l, c - o, volume, trades, value)
 
 
 def state_of(closed: bool, gap: bool, revision: int) -> int:
