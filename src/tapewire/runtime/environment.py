@@ -17,6 +17,7 @@ from typing import Any, Final
 from pydantic import SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
+from tapewire.runtime.key_file import read_key
 from tapewire.runtime.redact import HIDDEN, Redactor
 from tapewire.runtime.service import UsageError
 from tapewire.runtime.setting import expected
@@ -49,6 +50,8 @@ _OURS: Final = (
     "DHAN_",
     "BROKERS",
     "BROKER_INST",
+    "BROKER_SILENCE",
+    "BROKER_FAILBACK",
     "TICK_FILTER_",
     "TICK_QUEUE_",
     "TICK_FLUSH",
@@ -165,19 +168,7 @@ def _key_file(values: Mapping[str, Any]) -> str | None:
     path = Path(named or Path(values["tapewire_data_dir"]) / "massive_api_key").expanduser()
     if not named and not path.is_file():
         return None
-    try:
-        key = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"MASSIVE_API_KEY_FILE: cannot read {path} ({error}); expected a readable text file"
-            " that holds the key and nothing else"
-        ) from error
-    if not key or len(key.split()) != 1:
-        raise UsageError(
-            f"the key file {path} holds {len(key.split())} words; expected the key and nothing"
-            " else: write it there, or remove the file"
-        )
-    return key
+    return read_key(path, "MASSIVE_API_KEY_FILE")
 
 
 def _unknown_names(environ: Mapping[str, str], warnings: list[str]) -> list[str]:
