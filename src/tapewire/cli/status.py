@@ -31,6 +31,10 @@ PLAIN: Final = (
 )
 
 
+_WORDS: Final = {"processor": {"dropped": "skipped"}}
+"""What a processor did not apply is not lost: it was seen, and could or need not be used."""
+
+
 def status(json: Json = False) -> None:
     """Show every service: state, health, rates, lag, gaps, drops, queues.
 
@@ -59,7 +63,8 @@ def line(report: "Report", now_ms: int) -> dict[str, Any]:
     }
     active = active_broker(report.detail)
     notes = [f"ticks of {active}"] if active else []
-    notes += [f"{name} {count(total)}" for name, total in sums.items() if total]
+    words = _WORDS.get(report.service, {})
+    notes += [f"{words.get(name, name)} {count(total)}" for name, total in sums.items() if total]
     return sums | {
         "broker": active,
         "service": report.service,
