@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.frames import Frame, Opcode
 
 from tapewire.providers.broker import Address, Ending
-from tapewire.providers.disconnects import BackOff, Fatal
+from tapewire.providers.disconnects import UNTRUSTED, BackOff, Fatal
 
 _socket_log: Final = logging.getLogger(__name__)
 # At DEBUG the library writes requests and frames to its log, credentials included.
@@ -121,8 +121,7 @@ def dropped(closed: ConnectionClosed) -> Ending:
 def unreachable(error: Exception) -> Ending:
     """What a failed connect means. Addresses may hold credentials, so most texts are not shown."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        advice = "the server's certificate is not trusted: check the address and this clock"
-        return Ending("untrusted", Fatal(advice), error.verify_message)
+        return Ending("untrusted", UNTRUSTED, error.verify_message)
     if not isinstance(error, OSError | InvalidHandshake):
         return Ending("bad_address", Fatal("check the broker's addresses in the settings"))
     detail = str(error) if isinstance(error, OSError) else type(error).__name__

@@ -4,13 +4,19 @@ Each broker's ``protocol.py`` maps its disconnect and refusal codes to one of th
 carries them out is the client.
 """
 
+from typing import Final
+
 from msgspec import Struct
 
 
 class Fatal(Struct, frozen=True):
-    """Trying again would not help; ``advice`` is for the person who runs this."""
+    """Trying again would not help; ``advice`` is for the person who runs this.
+
+    ``renewable``: until there is another access token.
+    """
 
     advice: str
+    renewable: bool = False
 
 
 class RefreshToken(Struct, frozen=True):
@@ -27,3 +33,8 @@ class BackOff(Struct, frozen=True):
 
 
 Policy = Fatal | RefreshToken | BackOff
+
+UNTRUSTED: Final = Fatal(
+    "the server's certificate is not trusted: check the address and this clock"
+)
+"""What follows whenever a server's certificate does not hold, at REST and sockets alike."""

@@ -9,7 +9,6 @@ from yarl import URL
 from tapewire.providers.broker import BrokerError, Ending
 from tapewire.providers.dhan.rest import LOGIN_WAIT_S, DhanRest, Endpoints, expires_s
 from tapewire.providers.disconnects import BackOff, Fatal, RefreshToken
-from tests.ports import FREE_PORTS
 from tests.providers.dhan.rest_server import CLIENT_ID, DhanServer, jwt
 
 PIN, PASSWORD, TOKEN = "246810", "135791", "the.present.token"
@@ -123,14 +122,6 @@ async def test_a_file_is_fetched_as_it_lies(rest: DhanRest, server: DhanServer) 
     server.answer("/api-data/api-scrip-master.csv", (503, b""))
     with pytest.raises(BrokerError, match="503"):
         await rest.fetch(str(rest.endpoints.master))
-
-
-async def test_nobody_there_is_unreachable_and_soon_not_asked() -> None:
-    unheard = DhanRest(f"http://127.0.0.1:{next(FREE_PORTS)}", clock=lambda: 0.0)
-    details = [(await refused_login(unheard)).detail for _ in range(7)]
-    await unheard.close()
-    assert "ClientConnectorError" in details[0]
-    assert details[-1].startswith("not asked")
 
 
 def test_dhan_has_three_hosts_and_a_simulator_one() -> None:

@@ -268,22 +268,6 @@ async def test_a_redirect_is_not_followed_with_the_token() -> None:
     assert (await refusal(elsewhere)).reason == "http_302"
 
 
-async def test_a_server_that_is_not_there_is_tried_later_then_left_alone() -> None:
-    rest = FyersRest("http://127.0.0.1:1", clock=lambda: 0.0)
-    said = []
-    for _ in range(6):
-        with pytest.raises(BrokerError) as failed:
-            await rest.fetch("http://127.0.0.1:1/x.csv")
-        said.append(failed.value.ending)
-    await rest.close()
-    assert {ending.reason for ending in said} == {"unreachable"}
-    assert "not asked" in said[-1].detail
-
-
-async def test_an_answer_that_is_too_long_is_not_kept() -> None:
-    assert (await refusal(answering(200, "x" * (1024 * 1024 + 1)))).reason == "unreachable"
-
-
 async def test_a_code_becomes_a_token() -> None:
     async with fyers(Account(token=TOKEN)) as (url, _):
         rest = FyersRest(url, clock=lambda: 0.0)

@@ -287,7 +287,7 @@ def test_silence_ends_a_connection_and_pings_are_life() -> None:
 def test_every_end_has_a_policy() -> None:
     assert set(DISCONNECTS) == set(End)
     assert isinstance(refused(401).policy, RefreshToken)
-    assert isinstance(DISCONNECTS[End.UNTRUSTED], Fatal)
+    assert isinstance(DISCONNECTS[End.NO_TOKEN], Fatal)
     assert refused(429).policy == BackOff(60.0)
     assert refused(403).reason == "connection_refused"
     assert refused(503).reason == "unreachable"

@@ -155,19 +155,6 @@ async def test_a_server_that_is_not_there_is_unreachable(clock: Clock) -> None:
     await rest.close()
 
 
-async def test_a_server_that_keeps_failing_is_left_alone(
-    server: Server, rest: UpstoxRest, clock: Clock
-) -> None:
-    server.answers.append((500, b""))
-    for _ in range(5):
-        await refusal(rest)
-    assert "not asked" in (await refusal(rest)).detail
-    assert len(server.asked) == 5
-    clock.now_s = 11.0
-    server.answers[:] = [(200, place("ws://feed"))]
-    assert await rest.feed_address(TOKEN) == "ws://feed"
-
-
 async def test_a_file_comes_as_it_lies_there_and_without_the_token(
     server: Server, rest: UpstoxRest
 ) -> None:
@@ -178,11 +165,6 @@ async def test_a_file_comes_as_it_lies_there_and_without_the_token(
     server.answers[:] = [(404, b"")]
     with pytest.raises(BrokerError, match=r"link_refused: .*complete\.json\.gz: 404"):
         await rest.fetch(master_url(server.url))
-
-
-async def test_an_answer_has_a_largest_size(server: Server, rest: UpstoxRest) -> None:
-    server.answers.append((200, b"x" * (1024 * 1024 + 1)))
-    assert "over 1048576 bytes" in (await refusal(rest)).detail
 
 
 def test_instruments_are_on_a_host_of_their_own_unless_the_rest_is_ours() -> None:

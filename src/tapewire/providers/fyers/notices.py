@@ -12,8 +12,7 @@ from msgspec.structs import replace
 from tapewire.providers.broker import Ending
 from tapewire.providers.disconnects import BackOff, Fatal, Policy, RefreshToken
 from tapewire.providers.fyers.requests import RequestType
-
-MAX_DETAIL_CHARS: Final = 200
+from tapewire.providers.http_text import words
 
 REFUSED: Final = RefreshToken("Fyers refused the key: provide a new access token")
 UNSUBSCRIBED: Final = BackOff(advice="a subscription failed: it is asked for again")
@@ -72,13 +71,13 @@ class Notice(Struct, frozen=True):
         if self.code not in NOTICES:
             return refusal(self.request, f"notice {self.code}: {self.message}")
         policy = NOTICES[self.code]
-        return None if policy is None else Ending(str(self.code), policy, detail(self.message))
+        return None if policy is None else Ending(str(self.code), policy, words(self.message))
 
 
 def refusal(request: int, said: str) -> Ending | None:
     """Why the connection ends after a request was refused, None when it goes on."""
     ending = REFUSALS.get(request)
-    return None if ending is None else replace(ending, detail=detail(said))
+    return None if ending is None else replace(ending, detail=words(said))
 
 
 def refused(status: int, said: str = "", code: int = 0) -> Ending:
@@ -88,9 +87,4 @@ def refused(status: int, said: str = "", code: int = 0) -> Ending:
         is_ours = 400 <= status < 500
         policy = Fatal("Fyers does not take this request") if is_ours else BackOff(5.0)
     is_token = isinstance(policy, RefreshToken)
-    return Ending("token_refused" if is_token else f"http_{status}", policy, detail(said))
-
-
-def detail(text: str) -> str:
-    """The provider's words for people: printable, and not too many."""
-    return "".join(c if c.isprintable() else " " for c in text)[:MAX_DETAIL_CHARS].strip()
+    return Ending("token_refused" if is_token else f"http_{status}", policy, words(said))

@@ -12,6 +12,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from tapewire.providers.http_text import fits_header
+
 MAX_TOKEN_CHARS: Final = 16_384
 
 
@@ -43,13 +45,13 @@ def read_token(text: str) -> AccessToken:
     """Read ``appid:jwt`` or the JWT alone. Raises TokenError."""
     app_id, _, jwt = text.strip().rpartition(":")
     parts = jwt.split(".")
-    if len(parts) != 3 or len(jwt) > MAX_TOKEN_CHARS or not _is_plain(jwt):
+    if len(parts) != 3 or len(jwt) > MAX_TOKEN_CHARS or not fits_header(jwt):
         raise TokenError(
             f"expected appid:header.payload.signature, found {len(parts)} parts in "
             f"{len(text)} characters; copy the whole access token"
         )
     claims = _claims(parts[1])
-    if not claims.hsm_key or not _is_plain(claims.hsm_key):
+    if not fits_header(claims.hsm_key):
         raise TokenError("the token's hsm_key is empty or no key; make a new access token")
     return AccessToken(app_id, jwt, claims.hsm_key, claims.exp)
 
@@ -63,7 +65,3 @@ def _claims(payload: str) -> _Claims:
             "expected exp and hsm_key in the token's payload; it must be the access token of "
             "API v3, not an authorisation code"
         ) from None
-
-
-def _is_plain(text: str) -> bool:
-    return text.isascii() and text.isprintable() and " " not in text

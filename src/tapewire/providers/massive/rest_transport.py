@@ -33,6 +33,7 @@ from msgspec import Struct, field
 from yarl import URL
 
 from tapewire.providers.circuit_breaker import CircuitBreaker
+from tapewire.providers.http_text import base_of, fits_header, words
 from tapewire.providers.massive.rest_limits import Alone, SharedLimits
 from tapewire.providers.massive.rest_models import decode_envelope
 from tapewire.providers.token_bucket import RateLimit, TokenBucket
@@ -142,10 +143,9 @@ class Answer(Struct):
     def text(self) -> str:
         """The provider's own words, at most 200 printable characters."""
         try:
-            words = decode_envelope(self.body).text
+            return words(decode_envelope(self.body).text)
         except msgspec.DecodeError:
-            words = self.body[:800].decode("utf-8", "replace")
-        return "".join(c if c.isprintable() else " " for c in words)[:200].strip()
+            return words(self.body[:800].decode("utf-8", "replace"))
 
 
 class RestTransport:
@@ -354,11 +354,8 @@ def _seen(answer: Answer) -> str:
 
 
 def _checked_base(base_url: str) -> URL:
-    try:
-        url = URL(base_url.rstrip("/"))
-    except ValueError:
-        url = URL()
-    if url.scheme not in ("http", "https") or not url.host or url.query_string or url.user:
+    url = base_of(base_url)
+    if url is None:
         raise UsageError(
             f"REST address {base_url!r}: expected http(s)://host[:port][/path], "
             "without credentials or query"
@@ -367,7 +364,7 @@ def _checked_base(base_url: str) -> URL:
 
 
 def _checked_key(key: str) -> str:
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
+    if not fits_header(key):
         raise UsageError(
             "the provider's key is empty or holds characters that a header cannot carry; "
             "set it to the key as the provider shows it"

@@ -10,8 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-MAX_ERROR_CHARACTERS: Final = 200
-"""How much of the provider's text is kept."""
+from tapewire.providers.http_text import MAX_WORDS_CHARS
 
 
 class Mode(StrEnum):
@@ -73,7 +72,7 @@ def read_refusal(text: str) -> Refusal:
     try:
         return msgspec.json.decode(text, type=Refusal)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return Refusal("unreadable", error=text[:MAX_ERROR_CHARACTERS])
+        return Refusal("unreadable", error=text[:MAX_WORDS_CHARS])
 
 
 def request(guid: str, method: Method, keys: Sequence[str], mode: Mode | None = None) -> bytes:

@@ -18,10 +18,10 @@ from tapewire.model.events import TICK_INDEX, TICK_SNAPSHOT, Tick
 from tapewire.model.rows import Reference
 from tapewire.providers.broker import Ending
 from tapewire.providers.disconnects import BackOff, Fatal, Policy, RefreshToken
+from tapewire.providers.http_text import MAX_WORDS_CHARS
 from tapewire.providers.upstox.limits import LIMITS, Limits, Plan, check
 from tapewire.providers.upstox.messages import (
     MARKET_STATUS,
-    MAX_ERROR_CHARACTERS,
     Fault,
     FrameKind,
     Method,
@@ -50,7 +50,6 @@ class End(StrEnum):
     CONNECTION_REFUSED = "connection_refused"
     LINK_REFUSED = "link_refused"
     RATE_LIMITED = "rate_limited"
-    UNTRUSTED = "untrusted"
     UNREADABLE = "unreadable"
     SILENT = "silent"
     UNREACHABLE = "unreachable"
@@ -65,7 +64,6 @@ DISCONNECTS: Final[Mapping[End, Policy]] = {
     ),
     End.LINK_REFUSED: BackOff(),
     End.RATE_LIMITED: BackOff(60.0),
-    End.UNTRUSTED: Fatal("the server's certificate is not trusted: check the address and clock"),
     End.UNREADABLE: BackOff(60.0, "the authorize call does not answer as documented"),
     End.SILENT: BackOff(),
     End.UNREACHABLE: BackOff(),
@@ -239,7 +237,7 @@ class UpstoxConnection:
             "markets": dict(self._markets),
             "server_ms": self._server_ms,
             "refusals": self.faults[Fault.REFUSED],
-            "refusal": self._refusal.error[:MAX_ERROR_CHARACTERS] if self._refusal else None,
+            "refusal": self._refusal.error[:MAX_WORDS_CHARS] if self._refusal else None,
         }
 
     def _ask(self, method: Method, keys: Iterable[str], mode: Mode | None = None) -> None:
