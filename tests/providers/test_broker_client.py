@@ -171,7 +171,8 @@ async def test_a_token_that_was_refused_is_read_again_and_fatal_when_it_is_the_s
         ending = await one.run(taken.take)
     assert ending is not None
     assert ending.reason == "expired"
-    assert ending.policy == Fatal("refused twice, not changed since; provide a new token")
+    said = "refused twice, not changed since; provide a new token"
+    assert ending.policy == Fatal(said, renewable=True)
     assert [visit.token for visit in exchange.visits] == ["old", "old"]
     assert one.statistics.refreshes == 2
 

@@ -261,23 +261,24 @@ class BrokerClient:
         self.statistics.endings[ending.reason] += 1
         wait_s = 0.0
         match ending.policy:
-            case Fatal(advice):
-                return self._fatal(ending, advice)
+            case Fatal():
+                return self._fatal(ending, ending.policy)
             case RefreshToken(advice):
                 self.statistics.refreshes += 1
                 used, before = self.broker.credential(), self._refused
                 self._refused = used
                 if used == before:
-                    return self._fatal(ending, f"refused twice, not changed since; {advice}")
+                    said = f"refused twice, not changed since; {advice}"
+                    return self._fatal(ending, Fatal(said, renewable=True))
             case BackOff(seconds):
                 wait_s = seconds
         wait_s += self._backoff_s()
         _log.warning("%s: %s; next connection in %.1f s", self.name, self.last_ending, wait_s)
         return wait_s
 
-    def _fatal(self, ending: Ending, advice: str) -> Ending:
-        _log.error("%s: %s; not tried again: %s", self.name, self.last_ending, advice)
-        return Ending(ending.reason, Fatal(advice), ending.detail)
+    def _fatal(self, ending: Ending, policy: Fatal) -> Ending:
+        _log.error("%s: %s; not tried again: %s", self.name, self.last_ending, policy.advice)
+        return Ending(ending.reason, policy, ending.detail)
 
     def _backoff_s(self) -> float:
         """Capped exponential back-off with full jitter."""

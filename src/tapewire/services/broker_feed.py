@@ -10,15 +10,15 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import Struct, to_builtins
+from msgspec import to_builtins
 
 from tapewire.market.instrument_names import InstrumentBook
 from tapewire.model.events import Tick
 from tapewire.model.rows import Reference
-from tapewire.providers.broker import Broker, BrokerError
+from tapewire.providers.broker import Broker, BrokerError, Ending
 from tapewire.providers.broker_client import BrokerClient, Take
 from tapewire.providers.broker_socket import ClientBounds
 from tapewire.providers.disconnects import Fatal
@@ -27,6 +27,8 @@ from tapewire.providers.instrument_cache import master_date
 from tapewire.providers.overlap import HOLD_S, Overlap
 from tapewire.runtime.service import RefusedByProvider
 from tapewire.services.broker_line import BrokerLine, Chosen
+from tapewire.services.feed_statistics import FeedStatistics, FeedSwitch
+from tapewire.services.token_watch import TokenWatch
 
 _log: Final = logging.getLogger(__name__)
 
@@ -37,37 +39,14 @@ REFRESH_RETRY_S: Final = 60.0
 """Between two attempts to have a broker's instruments at hand."""
 
 
-class FeedStatistics(Struct):
-    """Counts since the feed was made.
-
-    ``connections``: stretches of data without a hole; a new one means that something was
-    missed before it. ``overlapped``: frames of a broker that was not listened to. ``behind``:
-    ticks after a change that the broker before had told already.
-    """
-
-    connections: int = 0
-    switches: int = 0
-    overlapped: int = 0
-    behind: int = 0
-    refresh_failures: int = 0
-
-
-class FeedSwitch(Struct, frozen=True):
-    """A change of the active broker as reports show it, at wall-clock ms."""
-
-    at_ms: int
-    source: str | None
-    target: str | None
-    reason: str
-    hole: bool
-
-
 class BrokerFeed:
     """Instruments by name, ticks from the brokers in order of preference.
 
     Names are those of ``instrument_names.py``; those that move with the calendar are resolved
     anew on each day of the masters, which ``today`` tells (an ISO date). ``live`` says whether
-    the market is open. Raises ValueError for no broker, or one that is there twice.
+    data must come now, ``trading`` whether it may, so that a loss leaves a hole; without it, they
+    are the same. ``tokens``: who may get a new one while we run, and is tried again then. Raises
+    ValueError for no broker, or one that is there twice.
     """
 
     def __init__(
@@ -76,6 +55,8 @@ class BrokerFeed:
         names: Iterable[str],
         *,
         live: Callable[[], bool] = lambda: True,
+        trading: Callable[[], bool] | None = None,
+        tokens: TokenWatch | None = None,
         today: Callable[[], str] | None = None,
         limits: FailoverLimits | None = None,
         bounds: ClientBounds | None = None,
@@ -87,6 +68,8 @@ class BrokerFeed:
         self._failover = Failover([one.name for one in brokers], limits)
         self._chosen = Chosen(names)
         self._live = live
+        self._trading = trading or live
+        self._tokens = tokens or TokenWatch()
         self._clock = clock
         self._clock_ns = clock_ns
         self._today = today or (lambda: master_date(clock_ns() / 1e9))
@@ -109,7 +92,7 @@ class BrokerFeed:
         self._probed: str | None = None
         self._joined_s: float | None = None
         self._broken = True
-        self._down_while_open = False
+        self._down_while_trading = False
         self._stopping = False
         self._take: Take = _ignore
         self._errands: set[asyncio.Task[None]] = set()
@@ -141,6 +124,11 @@ class BrokerFeed:
     def names(self) -> list[str]:
         """What was asked for."""
         return self._chosen.names
+
+    @property
+    def exchanges(self) -> frozenset[str]:
+        """Exchange and segment of what is subscribed, as far as it is known."""
+        return self._chosen.exchanges
 
     @property
     def paused(self) -> bool:
@@ -249,7 +237,7 @@ class BrokerFeed:
         """Hand each frame of the active broker and its ticks to ``take``, until ``stop``.
 
         A change of brokers may hand on ticks with an empty frame. Raises RefusedByProvider
-        when every broker has ended for good.
+        when every broker has ended for good, and no new token may come that would help.
         """
         self._stopping, self._take = False, take
         try:
@@ -257,11 +245,25 @@ class BrokerFeed:
                 self._news.clear()
                 self._turn_day()
                 self._judge()
-                if self._failover.exhausted:
-                    raise RefusedByProvider(self._why_exhausted())
+                self._try_renewed()
                 await self._next_look()
         finally:
             await self._leave()
+
+    def _try_renewed(self) -> None:
+        """Try those again that have a new token; give up when nobody is left who may get one."""
+        standings = self._failover.standings
+        ended = {
+            name: line.ended
+            for name, line in self._lines.items()
+            if line.ended is not None and standings[name] is Standing.ENDED
+        }
+        for name in self._tokens.renewed(self._clock(), ended):
+            self.revive(name)
+        if self._failover.exhausted:
+            self._last_ending = self._why_exhausted(ended)
+            if not self._tokens.awaits(ended):
+                raise RefusedByProvider(self._last_ending)
 
     async def _next_look(self) -> None:
         try:
@@ -281,13 +283,12 @@ class BrokerFeed:
         await asyncio.gather(*(line.left() for line in self._lines.values()))
         self._failover = Failover(list(self._lines), self._failover.limits)
 
-    def _why_exhausted(self) -> str:
+    def _why_exhausted(self, ended: Mapping[str, Ending]) -> str:
         """Every broker's reason and advice."""
         said = []
-        for name, line in self._lines.items():
-            ending = line.ended
-            advice = ending.policy.advice if ending and isinstance(ending.policy, Fatal) else ""
-            said.append(f"{name}: {ending.reason if ending else 'ended'}; {advice}")
+        for name, ending in ended.items():
+            advice = ending.policy.advice if isinstance(ending.policy, Fatal) else ""
+            said.append(f"{name}: {ending.reason}; {advice}")
         return "no broker serves us: " + " | ".join(said)
 
     def _judge(self) -> None:
@@ -295,8 +296,8 @@ class BrokerFeed:
         for line in self._lines.values():
             line.fail()
         market_open = self._live() and not self.paused
-        if self._active is not None and not self._active.client.connected:
-            self._down_while_open |= market_open
+        if self._active is None or not self._active.client.connected:
+            self._down_while_trading |= self._trading() and not self.paused
         seen = {name: line.seen() for name, line in self._lines.items()}
         for switch in self._failover.judge(self._clock(), seen, market_open=market_open):
             self._switch(switch)
@@ -323,19 +324,24 @@ class BrokerFeed:
 
     def _switch(self, switch: Switch) -> None:
         """From this moment on the new broker's ticks are handed on and no others."""
+        source, target = switch.source, switch.target
         for line in self._lines.values():
-            line.active = line.name == switch.target
-        self._active = self._lines[switch.target] if switch.target else None
+            line.active = line.name == target
+        self._active = self._lines[target] if target else None
         at_ms = self._clock_ns() // 1_000_000
-        self.switches.append(
-            FeedSwitch(at_ms, switch.source, switch.target, switch.reason, switch.hole)
-        )
-        if switch.source is None and not switch.hole:
+        is_first = source is None and not switch.hole
+        hole = switch.hole and (self._down_while_trading or self._trading())
+        self.switches.append(FeedSwitch(at_ms, source, target, switch.reason, hole))
+        if is_first:
             return
         self.statistics.switches += 1
-        self._last_ending = f"{switch.source} gave way to {switch.target}: {switch.reason}"
-        _log.warning("%s%s", self._last_ending, "; ticks are missing" if switch.hole else "")
-        self._broken |= switch.hole
+        if target is not None:
+            self.statistics.switched_to[target] += 1
+        self._last_ending = (
+            f"{source or 'nobody'} gave way to {target or 'nobody'}: {switch.reason}"
+        )
+        _log.warning("%s%s", self._last_ending, "; ticks are missing" if hole else "")
+        self._broken |= hole
         if self._active is not None:
             self._join(self._active, hole=switch.hole)
 
@@ -344,6 +350,7 @@ class BrokerFeed:
         if overlap is None or not line.client.connected:
             return  # it begins now, with baselines of its own
         line.seen_connections = line.client.statistics.connections
+        self._down_while_trading = False
         self._joined_s, self._probed = self._clock(), None
         self._give(b"", overlap.take_over(hole=hole))
 
@@ -373,12 +380,12 @@ class BrokerFeed:
         return admitted
 
     def _reconnected(self, line: BrokerLine) -> None:
-        """The first ticks of a connection: a hole is before them if the market was open."""
+        """The first ticks of a connection: a hole is before them if something was traded."""
         line.seen_connections = line.client.statistics.connections
-        if self._down_while_open or self._live():
+        if self._down_while_trading or self._trading():
             self._broken = True
             self._last_ending = f"{line.name}: {line.last_ending}" if line.last_ending else ""
-        self._down_while_open = False
+        self._down_while_trading = False
 
     def _give(self, frame: bytes | str, ticks: Sequence[Tick]) -> None:
         if ticks and self._broken:

@@ -29,13 +29,15 @@ TakeOf = Callable[["BrokerLine", bytes | str, Sequence[Tick]], None]
 class Chosen:
     """The instruments that the feed is to have: names as given, and the keys they mean.
 
-    ``date`` is the day on which names that move with the calendar were resolved.
+    ``date`` is the day on which names that move with the calendar were resolved; ``exchanges``
+    are those of the keys.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
         self._keys: dict[str, str] = dict.fromkeys(names, "")
         self.date = ""
         self.version = 0
+        self.exchanges: frozenset[str] = frozenset()
 
     @property
     def names(self) -> list[str]:
@@ -64,6 +66,7 @@ class Chosen:
         gone = {name: key for name, key in self._keys.items() if given & {name, key}}
         for name in gone:
             del self._keys[name]
+        self._note_exchanges()
         self.version += 1
         return sorted(set(filter(None, gone.values())) - set(self._keys.values()))
 
@@ -79,7 +82,12 @@ class Chosen:
                 continue
             self._keys[name] = one.key
             found[one.key] = one
+        self._note_exchanges()
         return found, missing
+
+    def _note_exchanges(self) -> None:
+        keys = filter(None, self._keys.values())
+        self.exchanges = frozenset(key.partition(":")[0] for key in keys)
 
 
 class BrokerLine:
