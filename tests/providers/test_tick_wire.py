@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from msgspec.structs import astuple
 
 from tapewire.model.batch import Batch
@@ -53,6 +54,15 @@ def test_any_number_of_ticks_makes_one_piece(count: int) -> None:
     payload = tick_wire.encode([tick] * count)
     decoded = tick_wire.decode(batch(payload, count))
     assert (len(decoded.events), decoded.skipped) == (count, {})
+
+
+def test_what_there_is_little_of_is_read_as_one_string() -> None:
+    tick = Tick("dhan", "NSE_FO", "8765", "NIFTY-I", 1.5, 1, 2, None, 3, 4, 0)
+    first, second = tick_wire.read(tick_wire.encode([tick, tick]), 2)
+    assert first.exchange is second.exchange
+    assert first.broker is second.broker
+    elsewhere = structs.replace(tick, exchange="ELSEWHERE")
+    assert tick_wire.read(tick_wire.encode([elsewhere]), 1)[0].exchange == "ELSEWHERE"
 
 
 def test_a_heartbeat_holds_no_ticks() -> None:

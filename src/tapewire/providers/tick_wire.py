@@ -8,13 +8,14 @@ call that makes ``Tick``s is the cheapest of them to read, at 71 bytes a tick.)
 """
 
 import struct
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import msgpack
+from msgspec import msgpack, structs
 from msgspec.structs import astuple
 
+from tapewire.market.instruments import EXCHANGES
 from tapewire.model.batch import Batch
 from tapewire.model.events import Tick
 from tapewire.providers.decoded import Decoded
@@ -30,6 +31,24 @@ class _WireTick(Tick, array_like=True, gc=False):
     """A tick that is read from an array; encoded, it would become one again."""
 
 
+_NAMES: Final[Mapping[str, Any]] = {
+    "broker": Literal["upstox", "fyers", "dhan"],
+    "exchange": Literal[EXCHANGES],
+}
+"""Fields with few values: listed, each is read as the one string that there is of it, whose
+hash is known. A payload with another value is read once more without the list."""
+
+
+def _listed_decoder() -> msgpack.Decoder[list[Any]]:
+    """Reads ``_WireTick``s whose fields of ``_NAMES`` are declared as they are there."""
+    fields: list[Any] = [
+        (field.name, _NAMES.get(field.name, field.type), field.default)[: 2 + (not field.required)]
+        for field in structs.fields(Tick)
+    ]
+    tick: Any = msgspec.defstruct("ListedTick", fields, bases=(Tick,), array_like=True, gc=False)
+    return msgpack.Decoder(list[tick])
+
+
 def encode(ticks: Sequence[Tick]) -> bytes:
     """Ticks one after the other, to be joined with others of the same shard."""
     return _encode([astuple(tick) for tick in ticks])[_head_bytes(len(ticks)) :]
@@ -37,7 +56,11 @@ def encode(ticks: Sequence[Tick]) -> bytes:
 
 def read(payload: bytes, count: int) -> list[Any]:
     """The ``count`` ticks of joined pieces. Raises msgspec.MsgspecError where they are not."""
-    return _decode(_list_head(_LIST, count) + payload)
+    packed = _list_head(_LIST, count) + payload
+    try:
+        return _decode_listed(packed)
+    except msgspec.ValidationError:
+        return _decode(packed)
 
 
 def decode(batch: Batch) -> Decoded:
@@ -62,4 +85,5 @@ _LIST: Final = 0xDD
 
 _list_head: Final = struct.Struct(">BI").pack
 _encode: Final = msgpack.Encoder().encode
+_decode_listed: Final[Callable[[bytes], list[Any]]] = _listed_decoder().decode
 _decode: Final[Callable[[bytes], list[Any]]] = msgpack.Decoder(list[_WireTick]).decode

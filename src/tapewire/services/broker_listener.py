@@ -207,10 +207,13 @@ class BrokerDataListener(Listener):
 
     def _offer(self, slices: Sequence[Slice], received_ns: int) -> None:
         """Publish at once while consumers take what they get; else let the ticks wait."""
-        held, self._interrupted = Held(received_ns, slices, self._interrupted), False
-        if not self._holding and not self._ticks:
-            self._release(held)
+        interrupted, self._interrupted = self._interrupted, False
+        if not (self._holding or self._ticks):
+            if interrupted:
+                super()._interrupt()
+            super()._offer(slices, received_ns)
             return
+        held = Held(received_ns, slices, interrupted)
         for dropped in self._ticks.put(held):
             if dropped.interrupted:
                 super()._interrupt()

@@ -333,7 +333,8 @@ class Listener:
             self._record(self._capture, frame, now_ns)
         if not slices:
             return
-        made, ending = self._source.connections, self._source.last_ending
+        made = self._source.connections
+        ending = "" if made == self._reception.connections else self._source.last_ending
         if self._reception.note(newest_ms, now_ns, made, ending):
             self.statistics.holes = self._reception.holes
             self._interrupt()

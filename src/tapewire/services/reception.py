@@ -20,12 +20,12 @@ class Reception:
     """The newest frame that held events, over all connections.
 
     ``newest_ms`` is the event time of its newest event, None where it says none; ``latest_ms``
-    that of the newest event ever, 0 before there is any.
+    that of the newest event ever, 0 before there is any; ``connections`` what was noted last.
     """
 
     def __init__(self) -> None:
         self.holes: list[Hole] = []
-        self._connections = 0
+        self.connections = 0
         self._at_ns = 0
         self.newest_ms: int | None = None
         self.latest_ms = 0
@@ -38,10 +38,10 @@ class Reception:
         ``connections`` counts those made so far; ``ending`` is why the last one ended.
         """
         hole = None
-        if connections != self._connections and self._at_ns:
+        if connections != self.connections and self._at_ns:
             hole = Hole(self._at_ns // 1_000_000, now_ns // 1_000_000, ending)
             self.holes = [*self.holes[1 - MAX_HOLES :], hole]
-        self._connections, self._at_ns = connections, now_ns
+        self.connections, self._at_ns = connections, now_ns
         self.newest_ms = newest_ms
         self.latest_ms = max(self.latest_ms, newest_ms or 0)
         return hole

@@ -36,6 +36,9 @@ class _Known(NamedTuple):
     put: Callable[[Tick], None]
 
 
+_NONE: Final[dict[str, _Known]] = {}
+
+
 class TickIntake:
     """Turns ticks into slices of ``shards`` shards of the stream ``ticks``.
 
@@ -46,7 +49,7 @@ class TickIntake:
     def __init__(self, shards: int) -> None:
         self._groups: list[list[Tick]] = [[] for _ in range(shards)]
         self._shards = [Shard(Stream.TICKS, k) for k in range(shards)]
-        self._known: dict[tuple[str, str], _Known] = {}
+        self._known: dict[str, dict[str, _Known]] = {}
         self._ignored: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.newest_ms = 0
@@ -63,10 +66,14 @@ class TickIntake:
 
     def _sort(self, ticks: Iterable[Tick]) -> None:
         """The hot loop: a tick that moves its instrument on takes no call."""
-        find, newest_ms = self._known.get, self.newest_ms
+        newest_ms = self.newest_ms
         oldest_ms = newest_ms - LATENESS_MS
+        exchange, find = None, _NONE.get
         for tick in ticks:
-            known = find((tick.exchange, tick.token))
+            if tick.exchange != exchange:
+                exchange = tick.exchange
+                find = self._known.get(exchange, _NONE).get
+            known = find(tick.token)
             if known is not None:
                 t, price, volume, flags = (
                     tick.timestamp_ms, tick.last_price, tick.day_volume, tick.flags,
@@ -89,15 +96,16 @@ class TickIntake:
                         newest_ms = t
                     continue
             newest_ms = max(newest_ms, self._irregular(tick, oldest_ms))
+            exchange = None
         self.newest_ms = newest_ms
 
     def _irregular(self, given: Tick, oldest_ms: int) -> int:
         """The first of an instrument, one without volume, out of order, or refused; its time."""
         for tick in admitted((given,), self.refused):
-            name = (tick.exchange, tick.token)
-            known = self._known.get(name)
+            there = self._known.setdefault(tick.exchange, {})
+            known = there.get(tick.token)
             if known is None:
-                known = self._known[name] = self._first(tick)
+                known = there[tick.token] = self._first(tick)
             elif self._passes_time(known.day, tick) and tick.timestamp_ms >= oldest_ms:
                 tick.flags |= TICK_IN_ORDER
             known.day.take(_ONE_DAY, tick, self._ignored)

@@ -212,6 +212,10 @@ class TickQueue:
         """Ticks that wait."""
         return self._ticks + self._segment.ticks
 
+    def __bool__(self) -> bool:
+        """Whether any wait."""
+        return bool(self._raw or self._conflated or self._segment.taken)
+
     @property
     def bytes(self) -> int:
         """What they take in memory, about."""
