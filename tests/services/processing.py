@@ -18,7 +18,7 @@ from tapewire.queues.arguments import QueueLayout
 from tapewire.queues.memory import MemoryBroker, MemoryQueue
 from tapewire.services.analysis import Analysis
 from tapewire.services.processor import MassiveDataProcessor
-from tapewire.services.shard_owner import ProcessorOptions
+from tapewire.services.shard_owner import FINISH_S, ProcessorOptions
 from tapewire.services.shard_state import PROGRESS, Totals, decode_totals
 from tests.analyzers.market import Store
 from tests.analyzers.tape import FRIDAY, ms
@@ -86,7 +86,13 @@ class Platform:
 
     @asynccontextmanager
     async def processor(
-        self, index: int = 0, processors: int = 1, *, flush_s: float = 0.01, prefetch: int = 500
+        self,
+        index: int = 0,
+        processors: int = 1,
+        *,
+        flush_s: float = 0.01,
+        prefetch: int = 500,
+        finish_s: float = FINISH_S,
     ) -> AsyncIterator[MassiveDataProcessor]:
         one = MassiveDataProcessor(
             MemoryQueue(self.broker, self.layout, prefetch=prefetch),
@@ -102,6 +108,7 @@ class Platform:
                 flush_s=flush_s,
                 prefetch=prefetch,
                 live=False,
+                finish_s=finish_s,
             ),
             homes_up=self._homes_up,
         )

@@ -283,13 +283,32 @@ class TestHandOver:
             await asyncio.sleep(0.1)
             assert await platform.depth() == 1
 
-    async def test_what_a_draining_owner_had_not_folded_goes_back(self, platform: Platform) -> None:
+    async def test_a_drain_folds_what_waits(self, platform: Platform) -> None:
         async with platform.processor() as processor:
+            for trades in parts(day(), 1):
+                platform.publish(*trades)
+            async with asyncio.timeout(2):
+                await processor.drain()
+            assert platform.applied() == 60
+            assert await platform.depth() == 0
+
+    async def test_a_drain_folds_for_a_while_only(self, platform: Platform) -> None:
+        async with platform.processor(finish_s=0) as processor:
             platform.publish(*day()[:5])
             await platform.settled()
             for trades in parts(day()[5:], 1):
                 platform.publish(*trades)
             await processor.drain()
+        assert 5 <= platform.applied() < 60
+        assert await platform.depth() == 60 - platform.applied()
+
+    async def test_what_an_owner_had_not_folded_goes_back(self, platform: Platform) -> None:
+        async with platform.processor() as processor:
+            platform.publish(*day()[:5])
+            await platform.settled()
+            for trades in parts(day()[5:], 1):
+                platform.publish(*trades)
+            await processor.hand_over(TRADES)
         folded = platform.applied()
         assert await platform.depth() == 60 - folded
         async with platform.processor():

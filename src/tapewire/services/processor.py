@@ -27,6 +27,10 @@ _log = logging.getLogger(__name__)
 STAND_BY_S: Final = 3.0
 """How long after its own shards a processor attaches to the others."""
 
+CALM_S: Final = 0.01
+CALM_LOOKS: Final = 2
+"""How often, and for how many times in a row, nothing is to be seen before a drain goes on."""
+
 
 class MassiveDataProcessor:
     """A service that owns its shards and stands by for the others'.
@@ -211,12 +215,13 @@ class MassiveDataProcessor:
                     await self.hand_over(shard)
 
     async def drain(self) -> None:
-        """Hand every shard over, and stop standing by for the others.
+        """Fold what waits, hand every shard over, and stop standing by for the others.
 
         Shards that tell facts go first: what they and others have flushed is learned before the
         last rows are written.
         """
         self._state = State.DRAINING
+        await self._catch_up()
         self._draining.set()
         for shard in [shard for shard in self._owners if shard.stream in SOURCES]:
             await self.hand_over(shard)
@@ -229,6 +234,36 @@ class MassiveDataProcessor:
                 else:
                     await consumer.close()
             await asyncio.wait(holding, timeout=0.01)
+
+    async def _catch_up(self) -> None:
+        """Fold what waits for shards of our own, unless that takes too long; the rest goes back.
+
+        Twice nothing may wait: a delivery can be on its way from the queue to its owner.
+        """
+        calm = 0
+        try:
+            async with asyncio.timeout(self._options.finish_s):
+                while calm < CALM_LOOKS:
+                    await asyncio.sleep(CALM_S)
+                    calm = calm + 1 if await self._is_calm() else 0
+        except TimeoutError:
+            _log.warning("what waits is left in the queues: it takes too long")
+
+    async def _is_calm(self) -> bool:
+        """Whether nothing waits, or cannot be folded now: there is no cache to continue from."""
+        for shard in self._shards:
+            owner = self._owners.get(shard)
+            if owner is None and not self.is_home(shard):
+                continue
+            if owner is not None and owner.place is None and owner.cache_gone:
+                continue
+            try:
+                waits = await self._queue.depth(shard) > 0
+            except QueueError:
+                continue
+            if waits or (owner is not None and not owner.idle):
+                return False
+        return True
 
     async def stop(self) -> None:
         """Close everything.

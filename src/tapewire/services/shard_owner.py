@@ -25,6 +25,10 @@ _log = logging.getLogger(__name__)
 RETRY_S: Final = 0.2
 """Wait before a refused attachment or an unavailable cache is tried again."""
 
+FINISH_S: Final = 2.0
+"""How long a processor that drains goes on to fold what waits: who comes after it may come
+later than that is kept."""
+
 
 class References(Protocol):
     """Reference rows as this process knows them: no server is asked, nothing is waited for."""
@@ -39,7 +43,8 @@ class ProcessorOptions(Struct, frozen=True, kw_only=True):
     ``live`` lets quiet shards' clocks run at wall speed; a replay must not. ``delay_ms`` is how
     far the feed is behind the wall clock, None where any day may be played (``ShardState``);
     ``tick_delay_ms`` the same of brokers' ticks, whose feed is another. ``flush_s`` is the time
-    between two flushes of a shard, ``tick_flush_s`` of one of ticks.
+    between two flushes of a shard, ``tick_flush_s`` of one of ticks. ``finish_s`` bounds how
+    long a drain folds what waits.
     """
 
     instance: str = "0"
@@ -49,6 +54,7 @@ class ProcessorOptions(Struct, frozen=True, kw_only=True):
     tick_flush_s: float = 0.05
     prefetch: int = 500
     live: bool = True
+    finish_s: float = FINISH_S
     delay_ms: int | None = None
     tick_delay_ms: int | None = None
 
@@ -86,6 +92,8 @@ class ShardOwner:
         self._acknowledged_tag = 0
         self._unflushed = False
         self.cache_gone = False
+        self.idle = False
+        """Everything that was delivered is folded."""
         self.closed = asyncio.Event()
         """Set by whoever runs it, when the channel has closed."""
         self._leaving = asyncio.Event()
@@ -152,7 +160,9 @@ class ShardOwner:
                 self._unflushed = True
                 await asyncio.sleep(0)
             await self._make_room()
+            self.idle = True
             deliveries = await self._consumer.receive()
+            self.idle = False
 
     async def _make_room(self) -> None:
         """While the cache is away, acknowledge the older half rather than stop folding.
