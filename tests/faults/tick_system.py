@@ -215,6 +215,12 @@ class TickSystem(DataPath):
         self.feed.stop()
         return await super().end(within_s)
 
+    async def close(self) -> Books:
+        """Say, after everything was drained, that the tape has ended; wait until that is folded."""
+        latest_ms = self.simulator.event_ms
+        self.listener._publish(self.listener._batcher.ending(time.time_ns(), latest_ms))
+        return await super().end()
+
 
 @asynccontextmanager
 async def listening(
