@@ -77,9 +77,7 @@ def test_nothing_new_writes_nothing() -> None:
 
 @given(
     st.lists(
-        st.lists(st.sampled_from(SYMBOLS), unique=True)
-        | st.just("restart")
-        | st.integers(0, 12),
+        st.lists(st.sampled_from(SYMBOLS), unique=True) | st.just("restart") | st.integers(0, 12),
         max_size=60,
     )
 )

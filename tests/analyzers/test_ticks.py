@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tapewire.analyzers.candles import AtomicOhlcEngine
+from tapewire.analyzers.leaderboard import LeaderboardAnalyzer
+from tapewire.analyzers.quotes import QuoteRecords
 from tapewire.analyzers.ticks import TickFold
 from tapewire.market.sessions import SessionCalendar
 from tapewire.model.events import TICK_INDEX, TICK_SNAPSHOT, Clock, Event, Gap, Tick
-from tapewire.model.rows import Candle
+from tapewire.model.feeds import board_set, quote_hash
+from tapewire.model.rows import Candle, QuoteRecord, decode_quote
 from tests.analyzers.market import Store
 
 CALENDAR = SessionCalendar.load("XNSE")
@@ -58,7 +61,9 @@ class Desk:
         self.fold = self._new()
 
     def _new(self) -> TickFold:
-        return TickFold(CALENDAR, [AtomicOhlcEngine(CALENDAR, exchange="IN")])
+        quotes = QuoteRecords(auction=True)
+        candles = AtomicOhlcEngine(CALENDAR, exchange="IN")
+        return TickFold(CALENDAR, [quotes, LeaderboardAnalyzer(quotes), candles])
 
     def send(self, *events: Event) -> Self:
         self.fold.apply(events)
@@ -88,6 +93,12 @@ class Desk:
 
     def candles(self, symbol: str = "NSE_FO:8765", interval: str = "1m") -> list[Candle]:
         return list(self.store.candles(symbol, interval, FRIDAY).values())
+
+    def quote(self, symbol: str = "NSE_FO:8765", date: str = FRIDAY) -> QuoteRecord:
+        return decode_quote(self.store.rows[quote_hash(date)][symbol])
+
+    def scores(self, board: str) -> dict[str, float]:
+        return self.store.boards.get(board_set(board, FRIDAY), {})
 
     def volume(self, symbol: str = "NSE_FO:8765") -> float:
         return sum(candle.volume for candle in self.candles(symbol, "1d"))
@@ -193,6 +204,90 @@ class TestRefusals:
         desk.show(tick(102.0, 40, "10:00:01")).finish()
         assert desk.fold.skipped["too_late"] == 1
         assert [(one.low, one.volume) for one in desk.candles()] == [(101.0, 10), (102.0, 30)]
+
+
+class TestQuoteRecords:
+    def test_a_start_in_the_middle_of_the_day_shows_the_brokers_volume(self, desk: Desk) -> None:
+        desk.show(tick(101.0, 5_000_000, "10:59:58", flags=TICK_SNAPSHOT))
+        desk.show(tick(102.0, 5_000_075, "11:00:01")).finish()
+        row = desk.quote()
+        assert (row.accumulated_volume, row.close, row.volume) == (5_000_075, 102.0, 75)
+        assert desk.volume() == 75
+        assert row.aggregate_vwap == 102.0
+        assert desk.scores("top_volume") == {"NSE_FO:8765": 5_000_075}
+
+    def test_nobody_knows_its_open_then(self, desk: Desk) -> None:
+        desk.show(tick(101.0, 5_000_000, "10:59:58", flags=TICK_SNAPSHOT))
+        desk.show(tick(102.0, 5_000_075, "11:00:01")).finish()
+        row = desk.quote()
+        assert (row.open, row.base_note, row.change_since_open) == (None, None, None)
+        assert desk.scores("top_gainers") == {}
+
+    def test_an_instrument_that_has_not_traded_since_shows_its_last_price(self, desk: Desk) -> None:
+        desk.show(tick(101.0, 900, "10:59:58", flags=TICK_SNAPSHOT, token="1"))
+        desk.show(tick(102.0, 5, "11:00:01"), tick(102.0, 10, "11:00:01.5"), Clock(ms("11:00:02")))
+        row = desk.quote("NSE_FO:1")
+        assert (row.accumulated_volume, row.close, row.volume) == (900, 101.0, 0)
+        assert (row.start_timestamp, row.session) == (ms("10:59:58"), "regular")
+        assert (row.high, row.day_high, row.aggregate_vwap) == (None, None, None)
+
+    def test_the_auctions_price_is_the_official_open(self, desk: Desk) -> None:
+        desk.show(tick(98.0, 7_000, "15:29:59", flags=TICK_SNAPSHOT, date="2026-11-19"))
+        desk.show(tick(99.5, 1_000, "09:07:30"), Clock(ms("09:07:31")))
+        row = desk.quote()
+        assert (row.session, row.official_open_price, row.open) == ("pre", 99.5, 99.5)
+        assert row.base_note == "first pre-market trade"
+        desk.show(tick(100.495, 1_400, "09:15:00.2"), Clock(ms("09:15:01")))
+        row = desk.quote()
+        assert (row.session, row.open, row.base_note) == ("regular", 99.5, "official open")
+        assert row.pct_change_since_open == pytest.approx(1.0)
+        assert row.accumulated_volume == 1_400
+
+    def test_a_start_after_the_auction_still_knows_its_price(self, desk: Desk) -> None:
+        desk.show(tick(99.5, 1_000, "09:07:30", flags=TICK_SNAPSHOT))
+        desk.show(tick(100.0, 1_400, "09:15:00.2"), Clock(ms("09:15:01")))
+        assert (desk.quote().open, desk.quote().base_note) == (99.5, "official open")
+
+    def test_without_an_auction_the_first_trade_is_the_open(self, desk: Desk) -> None:
+        desk.show(tick(98.0, 7_000, "15:29:59", flags=TICK_SNAPSHOT, date="2026-11-19"))
+        desk.show(tick(100.0, 75, "09:15:00.2"), tick(101.0, 150, "09:15:02"))
+        desk.show(Clock(ms("15:30:01")))
+        row = desk.quote()
+        assert (row.official_open_price, row.open) == (None, 100.0)
+        assert row.base_note == "first regular trade"
+        assert (row.accumulated_volume, row.aggregate_vwap) == (150, 100.5)
+
+    def test_what_was_traded_while_the_broker_was_away_counts_for_the_day(self, desk: Desk) -> None:
+        desk.show(baseline(), tick(100.0, 75, "09:15:01"), tick(101.0, 100, "09:15:02"))
+        desk.show(tick(104.0, 900, "09:20:00", flags=TICK_SNAPSHOT), Clock(ms("09:20:05")))
+        row = desk.quote()
+        assert (row.accumulated_volume, row.close, row.open) == (900, 104.0, 100.0)
+        assert (desk.volume(), row.day_high) == (100, 101.0)
+
+    def test_a_baseline_survives_a_crash_before_its_second_ends(self, desk: Desk) -> None:
+        desk.show(baseline(), tick(100.0, 75, "09:15:01"))
+        desk.show(tick(104.0, 900, "09:15:01.5", flags=TICK_SNAPSHOT)).crash()
+        desk.show(Clock(ms("09:15:02")))
+        assert desk.quote().accumulated_volume == 900
+
+    def test_so_does_one_before_event_time_begins(self, desk: Desk) -> None:
+        desk.show(tick(101.0, 900, "10:59:58", flags=TICK_SNAPSHOT)).crash()
+        desk.show(baseline(0, token="1"), tick(102.0, 5, "11:00:01", token="1")).restart()
+        desk.show(Clock(ms("11:00:02")))
+        assert desk.quote().accumulated_volume == 900
+
+    def test_yesterdays_volume_is_nobodys(self, desk: Desk) -> None:
+        desk.show(tick(101.0, 900, "15:29:58", flags=TICK_SNAPSHOT, date="2026-11-19"))
+        desk.show(tick(102.0, 5, "09:15:01"), Clock(ms("09:15:02")))
+        assert desk.quote().accumulated_volume == 5
+
+
+def test_volumes_go_on_under_the_next_date_and_expired_contracts_are_forgotten(desk: Desk) -> None:
+    desk.show(baseline(1_000), tick(101.0, 1_010, "09:15:01"), baseline(token="1"))
+    for date in ("2026-11-23", "2026-11-30", "2026-12-07", "2026-12-14"):
+        desk.show(tick(101.0, 20, "09:15:01", date=date)).restart()
+    kept = {n: set(v) for n, v in desk.store.private.items() if n.startswith("ticks_volumes")}
+    assert kept == {"ticks_volumes:2026-12-14": {"NSE_FO:8765"}}
 
 
 def test_a_baseline_alone_survives_a_restart(desk: Desk) -> None:
@@ -323,3 +418,26 @@ def test_one_list_or_many_give_the_same(
     single.finish()
     assert single.store.public() == whole.store.public()
     assert single.fold.skipped == whole.fold.skipped
+
+
+@settings(deadline=None, max_examples=40)
+@given(trading(), st.data())
+def test_the_volume_of_the_day_is_the_brokers_whatever_was_missed(
+    trades: list[tuple[int, int, int, int]], data: st.DataObject
+) -> None:
+    desk, told = Desk(), dict[str, int]()
+    for one in ticks_of(trades)[len(NAMES) :]:
+        match data.draw(st.sampled_from(["send", "miss", "snapshot", "restart"])):
+            case "miss":
+                continue
+            case "snapshot":
+                one.flags |= TICK_SNAPSHOT
+            case "restart":
+                desk.restart()
+        desk.send(one)
+        told[f"{one.exchange}:{one.token}"] = one.day_volume or 0
+    desk.finish()
+    rows = desk.store.rows.get(quote_hash(FRIDAY), {})
+    assert {key: decode_quote(row).accumulated_volume for key, row in rows.items()} == (
+        told if desk.fold.second_ms >= 0 else {}
+    )

@@ -16,13 +16,28 @@ NOTHING: Final = -1
 """Not a size: nothing happened, not even at a price."""
 
 
+class Baseline(Struct, array_like=True, frozen=True, gc=False):
+    """Where an instrument stood when a baseline came.
+
+    ``unseen`` of its day's volume were never given out as a size; ``price`` is that of its last
+    trade then, at ``t`` (ms UTC).
+    """
+
+    key: str
+    turn_ms: int
+    unseen: int
+    price: float
+    t: int
+
+
 class DayVolume(Struct, array_like=True, gc=False):
     """One instrument's volume so far on one trading day, as private state too.
 
     ``turn_ms`` names the trading day. ``volume`` is the volume up to which trades have been
     counted, -1 while no broker has said one; ``t`` and ``price`` are those of the newest
     tick. ``lower`` and ``lower_t`` are of a later tick with less volume, -1 if there is none:
-    one alone is taken for a fault, a second for a counter that began anew.
+    one alone is taken for a fault, a second for a counter that began anew. ``unseen`` is what of
+    ``volume`` was never given out as a size: traded before the first tick, or while none came.
     """
 
     key: str
@@ -32,6 +47,7 @@ class DayVolume(Struct, array_like=True, gc=False):
     price: float = 0.0
     lower: int = -1
     lower_t: int = -1
+    unseen: int = 0
 
     @classmethod
     def first(cls, key: str, turn_ms: int, tick: Tick, skipped: Counter[str]) -> "DayVolume":
@@ -39,7 +55,13 @@ class DayVolume(Struct, array_like=True, gc=False):
         skipped["baseline"] += 1
         day = cls(key, turn_ms)
         day._stand(tick)
+        day.unseen = max(day.volume, 0)
         return day
+
+    @property
+    def baseline(self) -> Baseline:
+        """The present state as a baseline, right after one has come."""
+        return Baseline(self.key, self.turn_ms, self.unseen, self.price, self.t)
 
     def take(self, turn_ms: int, tick: Tick, skipped: Counter[str]) -> int:
         """Put a valid tick of the trading day ``turn_ms`` in; what was traded at its price.
@@ -61,7 +83,7 @@ class DayVolume(Struct, array_like=True, gc=False):
 
     def _begin(self, turn_ms: int) -> None:
         """A new trading day: its volume starts at 0, if the broker sends volumes at all."""
-        self.turn_ms, self.t, self.lower = turn_ms, -1, -1
+        self.turn_ms, self.t, self.lower, self.unseen = turn_ms, -1, -1, 0
         if self.volume >= 0:
             self.volume = 0
 
@@ -74,6 +96,8 @@ class DayVolume(Struct, array_like=True, gc=False):
                 return NOTHING
             if volume != self.volume:
                 skipped["missed" if volume > self.volume else "reset"] += 1
+        if volume is not None:
+            self.unseen += volume - max(self.volume, 0)
         self._stand(tick)
         return NOTHING
 
@@ -98,6 +122,7 @@ class DayVolume(Struct, array_like=True, gc=False):
             return 0
         if known < 0:  # the first that has a volume
             skipped["baseline"] += 1
+            self.unseen += volume
         elif volume < known:
             return self._lower(tick, volume, skipped)
         self._stand(tick)
@@ -111,6 +136,7 @@ class DayVolume(Struct, array_like=True, gc=False):
         if 0 <= self.lower <= volume and tick.timestamp_ms > self.lower_t:
             skipped["reset"] += 1
             size = volume - self.lower
+            self.unseen += self.lower - self.volume
             self._stand(tick)
             return size
         skipped["lower_volume"] += 1

@@ -1,6 +1,7 @@
 """One symbol's trading day: its sums since 04:00, its first and last prices, its last second."""
 
 from math import inf
+from typing import Final
 
 from msgspec import Struct
 
@@ -16,6 +17,10 @@ class Print(Struct, array_like=True, frozen=True):
     price: float
     t: int
     q: int
+
+
+UNKNOWN: Final = Print(0.0, -1, -1)
+"""The first price of a session that had begun before anybody looked: none is earlier."""
 
 
 class Given(Struct, array_like=True, frozen=True, gc=False):
@@ -34,6 +39,7 @@ class Day(Struct, array_like=True, gc=False):
     ``start_ms`` and ``second_*`` describe the last whole second (or, from minute
     aggregates, minute) in which it traded. ``given`` is there where the day comes from a
     provider's bars; of trades the same follows from the sums.
+    ``unseen`` of ``volume`` was traded in no bar: a broker's ticks tell the day's volume so far.
     ``aged`` is the last price of the seconds before the longest window (0.0 for none) and
     ``aged_s`` the unix second that it is of: what a restart cannot tell from the windows.
     """
@@ -59,6 +65,7 @@ class Day(Struct, array_like=True, gc=False):
     given: Given | None = None
     aged: float = 0.0
     aged_s: int = -1
+    unseen: int | float = 0
 
     def merge(self, bar: Bar, session: Session) -> None:
         """Put a bar of trades in, one that ``concerns`` the day; bars may come in any order."""
@@ -74,7 +81,7 @@ class Day(Struct, array_like=True, gc=False):
                 self.close, self.close_t, self.close_q = bar.close, t, bar.close_q
             self._merge_opens(bar, session)
         if bar.official_t >= 0 and session in AFTER_OPEN:
-            self.official = _earlier(self.official, bar.official, bar.official_t, bar.official_q)
+            self.open_at(bar.official, bar.official_t, bar.official_q)
         if bar.start_ms > self.start_ms:
             self.start_ms, self.end_ms = bar.start_ms, bar.start_ms + SECOND_MS
             self.second_volume, self.second_notional = bar.volume, bar.notional
@@ -136,15 +143,39 @@ class Day(Struct, array_like=True, gc=False):
         elif session is Session.PRE:
             self.pre_open = _corrected(self.pre_open, aggregate.open, start_ms)
 
+    def open_at(self, price: float, t: int, q: int) -> None:
+        """Take a price as the official open, unless there is an earlier one."""
+        self.official = _earlier(self.official, price, t, q)
+
+    def stand(self, unseen: float, price: float, t: int, session: Session) -> None:
+        """Put in what was traded before the first bar or between bars: last at ``price``.
+
+        Which price was the regular session's first nobody knows then.
+        """
+        self.volume += unseen - self.unseen
+        self.unseen = unseen
+        if session is Session.REGULAR and (not self.regular_open or t < self.regular_open.t):
+            self.regular_open = UNKNOWN
+        elif session is Session.PRE and unseen:
+            self.pre_open = _earlier(self.pre_open, price, t, 0)
+        if t > self.close_t:
+            self.close, self.close_t, self.close_q = price, t, 0
+        start_ms = t // SECOND_MS * SECOND_MS
+        if start_ms > self.start_ms:
+            self.start_ms, self.end_ms = start_ms, start_ms + SECOND_MS
+            self.second_volume = self.second_notional = self.second_trades = 0
+            self.second_high, self.second_low = -inf, inf
+
     def averages(self) -> tuple[float | None, float | None, float | None]:
         """Price of an average share in the last second and since 04:00, and shares a trade.
 
-        The last is of the last second's eligible trades.
+        The last is of the last second's eligible trades. Of shares that no bar tells of no price
+        is known, so that they do not count.
         """
         given = self.given
         if given:
             return given.second_vwap, given.vwap, given.average_size
-        size, trades, volume = self.second_volume, self.second_trades, self.volume
+        size, trades, volume = self.second_volume, self.second_trades, self.volume - self.unseen
         return (
             self.second_notional / (size * NOTIONAL_SCALE) if size else None,
             self.notional / (volume * NOTIONAL_SCALE) if volume else None,

@@ -68,7 +68,8 @@ def base_of(record: Day, regular: bool) -> tuple[Print, str] | None:
         return (record.pre_open, "first pre-market trade") if record.pre_open else None
     if record.official:
         return record.official, "official open"
-    return (record.regular_open, "first regular trade") if record.regular_open else None
+    first = record.regular_open
+    return (first, "first regular trade") if first and first.price else None
 
 
 def change(close: float | None, base: float | None) -> tuple[float | None, float | None]:

@@ -14,6 +14,7 @@ from msgspec import msgpack
 from tapewire.analyzers import volume_curves, windows
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import Bar
+from tapewire.analyzers.day_volumes import Baseline
 from tapewire.analyzers.days import Day, concerns
 from tapewire.analyzers.gap_mark import GapMarked
 from tapewire.analyzers.journal import Journal
@@ -29,7 +30,7 @@ from tapewire.analyzers.quote_rows import (
 )
 from tapewire.analyzers.volume_curves import VolumeCurves
 from tapewire.analyzers.windows import Windows
-from tapewire.market.sessions import TradingDay
+from tapewire.market.sessions import Session, TradingDay
 from tapewire.model.changes import Changes
 from tapewire.model.events import Aggregate
 from tapewire.model.feeds import quote_hash
@@ -42,13 +43,16 @@ ALWAYS: Final = ""
 class QuoteRecords(GapMarked):
     """A ``Part`` that keeps one ``Day`` a symbol and publishes ``quote:{symbol}``.
 
-    ``cut_symbols`` collects the symbols whose day changed at a cut, for boards.
+    ``cut_symbols`` collects the symbols whose day changed at a cut, for boards. ``auction``: the
+    exchange opens with an auction before the regular session, whose price is the official open
+    (NSE and BSE, of the shares in it; architecture section 5: 09:00 to 09:15).
     """
 
     dated: Final = ("quote", "private:days")
 
-    def __init__(self) -> None:
+    def __init__(self, auction: bool = False) -> None:
         super().__init__()
+        self._auction = auction
         self.days: dict[str, Day] = {}
         self.references: dict[str, dict[str, Reference]] = {}
         self.cut_symbols: set[str] = set()
@@ -64,6 +68,7 @@ class QuoteRecords(GapMarked):
         self._texts: Texts | None = None
         self._first_curves = ""
         self._unfinished: Sequence[Aggregate] = ()
+        self._baselines: list[Baseline] = []
 
     @property
     def date(self) -> str:
@@ -79,6 +84,9 @@ class QuoteRecords(GapMarked):
         for bar in today:
             self._merge(bar, day)
         self._windows.add(today)
+        baselines, self._baselines = self._baselines, []
+        for one in baselines:
+            self._merge_baseline(one, day.session_at(one.t))
 
     def _merge(self, bar: Bar, day: TradingDay) -> None:
         symbol, session = bar.symbol, day.session_at(bar.start_ms)
@@ -88,7 +96,22 @@ class QuoteRecords(GapMarked):
         if record is None:
             record = self.days[symbol] = Day(symbol)
         record.merge(bar, session)
+        if self._auction and session is Session.PRE and bar.trades:
+            record.open_at(bar.close, bar.close_t, bar.close_q)
         self._touch(symbol)
+
+    def stand(self, baseline: Baseline) -> None:
+        """Show a broker's baseline with the cut: volume and last price, of which no bar tells."""
+        self._baselines.append(baseline)
+
+    def _merge_baseline(self, one: Baseline, session: Session) -> None:
+        record = self.days.get(one.key)
+        if record is None:
+            record = self.days[one.key] = Day(one.key)
+        record.stand(one.unseen, one.price, one.t, session)
+        if self._auction and session is Session.PRE and one.unseen:
+            record.open_at(one.price, one.t, 0)
+        self._touch(one.key)
 
     def _touch(self, symbol: str) -> None:
         self.cut_symbols.add(symbol)

@@ -5,21 +5,21 @@ that goes into the instrument's bar of the current second at the tick's price. B
 ``NSE_FO:8765`` as their symbol, so that the exchange is in every name that parts make.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 from msgspec import Struct, msgpack
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import SECOND_MS, Bar, notional
-from tapewire.analyzers.day_volumes import DayVolume
+from tapewire.analyzers.day_volumes import Baseline, DayVolume
 from tapewire.analyzers.fold import SecondFold
 from tapewire.analyzers.part import Part
 from tapewire.analyzers.shard_clock import LATENESS_MS
 from tapewire.market.sessions import SessionCalendar
 from tapewire.market.ticks import instrument_key, objection
-from tapewire.model.changes import Changes
+from tapewire.model.changes import PRIVATE, Changes
 from tapewire.model.events import TICK_INDEX, TICK_SNAPSHOT, Tick
 from tapewire.model.rows import NOTIONAL_SCALE
 from tapewire.model.streams import Stream
@@ -27,12 +27,31 @@ from tapewire.model.streams import Stream
 _UNSIZED: Final = TICK_SNAPSHOT | TICK_INDEX
 _VOLUMES: Final = "ticks_volumes"
 
+SILENT_MS: Final = 14 * 24 * 3_600 * SECOND_MS
+"""An instrument of which nothing came for longer begins anew: contracts expire, and are many."""
+
+
+@runtime_checkable
+class TakesBaselines(Protocol):
+    """A part that shows what no bar tells: what was traded before an instrument's first tick."""
+
+    def stand(self, baseline: Baseline) -> None:
+        """A baseline has come.
+
+        Comes right before the cut that ends its second, and counts after that second's bars; it
+        may come again.
+        """
+
 
 class Logged(Struct, array_like=True, gc=False):
-    """Of one instrument: its volume of the day, and its bar of the current second if it has one."""
+    """Of one instrument: its volume of the day, and its bar of the current second if it has one.
+
+    ``baseline`` is the last that came in this second.
+    """
 
     day: DayVolume
     bar: Bar | None
+    baseline: Baseline | None = None
 
 
 class TickFold(SecondFold[Tick, Logged]):
@@ -40,7 +59,9 @@ class TickFold(SecondFold[Tick, Logged]):
 
     ``trades`` of its bars count ticks that moved the volume on: a broker may put several
     trades into one. ``last_size`` is not folded. A tick that is older than the current second
-    amends its own; a price without a new volume widens the range and moves the close.
+    amends its own; a price without a new volume widens the range and moves the close. What was
+    traded before an instrument's first tick, and while none came, is in no bar: of that only
+    parts hear that take baselines.
 
     ``skipped`` counts ticks not applied by reason: those of ``market.ticks.objection``, of
     ``DayVolume.take``, ``too_late`` (over 15 minutes) and ``bad_timestamp`` (outside the
@@ -50,12 +71,15 @@ class TickFold(SecondFold[Tick, Logged]):
     stream = Stream.TICKS
 
     def __init__(self, calendar: SessionCalendar, parts: Sequence[Part]) -> None:
-        super().__init__(calendar, parts, "ticks", Logged)
+        super().__init__(calendar, parts, "ticks", Logged, [f"{PRIVATE}{_VOLUMES}"])
+        self._takers = [part for part in parts if isinstance(part, TakesBaselines)]
         self._days: dict[tuple[str, str], DayVolume] = {}
         self._current: dict[tuple[str, str], tuple[Bar, DayVolume]] = {}
         self._moved: dict[str, DayVolume] = {}
         self._logged: dict[str, DayVolume] = {}
         self._unsaved: dict[str, DayVolume] = {}
+        self._stood: dict[str, Baseline] = {}
+        self._undated = False
 
     def _fold(self, ticks: Iterable[Tick]) -> None:
         """The hot loop: a tick that moves its instrument on within the second takes no call."""
@@ -103,11 +127,14 @@ class TickFold(SecondFold[Tick, Logged]):
         if day is None:
             key = instrument_key(*name)
             self._days[name] = day = DayVolume.first(key, turn_ms, tick, self.skipped)
-            self._moved[key] = day
+            self._moved[key], self._stood[key] = day, day.baseline
             return
+        unseen = day.unseen
         size = day.take(turn_ms, tick, self.skipped)
         if size >= 0 or tick.flags & TICK_SNAPSHOT:
             self._moved[day.key] = day
+        if day.unseen != unseen or tick.flags & TICK_SNAPSHOT:
+            self._stood[day.key] = day.baseline
         if size >= 0:
             if t >= self._clock.cut_ms:
                 self._cut(t)
@@ -159,14 +186,39 @@ class TickFold(SecondFold[Tick, Logged]):
         """The volumes that the second moved are kept with the next flush."""
         self._unsaved |= self._logged | self._moved
         self._unsaved |= {day.key: day for _, day in self._current.values()}
-        self._end_with(timestamp_ms, [bar for bar, _ in self._current.values()])
-        self._current, self._moved, self._logged = {}, {}, {}
+        waiting = self._tell_baselines()
+        turned = self._end_with(timestamp_ms, [bar for bar, _ in self._current.values()])
+        self._current, self._logged = {}, {}
+        self._stood, self._moved = waiting, self._days_of(waiting)
+        if turned:
+            self._turn()
+
+    def _days_of(self, keys: Iterable[str]) -> dict[str, DayVolume]:
+        return {key: self._days[_name_of(key)] for key in keys}
+
+    def _tell_baselines(self) -> dict[str, Baseline]:
+        """Tell the parts what stood in this second; returns what is of a day yet to begin."""
+        day = self._clock.day
+        if day is None:
+            return self._stood
+        for one in self._stood.values():
+            if one.turn_ms == day.turn_ms:
+                for part in self._takers:
+                    part.stand(one)
+        return {key: one for key, one in self._stood.items() if one.turn_ms > day.turn_ms}
+
+    def _turn(self) -> None:
+        """Keep every volume under the new date, but for instruments that nobody trades any more."""
+        oldest_ms = self._clock.second_ms - SILENT_MS
+        self._days = {name: day for name, day in self._days.items() if day.turn_ms >= oldest_ms}
+        self._unsaved = {day.key: day for day in self._days.values()}
 
     def _changes(self) -> Changes:
         """Changes of every part, and the private state of the current second."""
         if self._log.wants_all:
             self._unsaved |= self._logged
             self._drained, self._logged = {}, {}
+            self._moved |= self._days_of(self._stood)
         drained = self._drained
         unfinished = [
             (bar, day) for bar, day in self._current.values() if bar.seen != drained.get(bar.symbol)
@@ -175,8 +227,12 @@ class TickFold(SecondFold[Tick, Logged]):
         drained.update((bar.symbol, bar.seen) for bar, _ in unfinished)
         self._write_log(changes, unfinished)
         if self._unsaved:
-            changes.private[_VOLUMES] = {key: _encode(day) for key, day in self._unsaved.items()}
+            fields = {key: _encode(day) for key, day in self._unsaved.items()}
+            changes.private[self._volumes_hash()] = fields
             self._unsaved = {}
+        if self._undated and self._clock.day:
+            changes.dropped.append(PRIVATE + _VOLUMES)
+        self._undated = self._clock.day is None
         return changes
 
     def _write_log(self, changes: Changes, unfinished: Iterable[tuple[Bar, DayVolume]]) -> None:
@@ -189,31 +245,54 @@ class TickFold(SecondFold[Tick, Logged]):
         for bar, day in unfinished:
             moved.pop(day.key, None)
             self._logged[day.key] = day
-            entries.append(Logged(day, bar))
+            entries.append(Logged(day, bar, self._stood.get(day.key)))
         self._logged |= moved
-        entries += [Logged(day, None) for day in moved.values()]
+        entries += [Logged(day, None, self._stood.get(day.key)) for day in moved.values()]
         self._log.write(changes, self._clock.second_ms, entries)
 
     def renew(self) -> None:
         """Make the next drain write everything."""
         super().renew()
         self._unsaved = {day.key: day for day in self._days.values()}
+        self._moved |= self._days_of(self._stood)
+
+    def _volumes_hash(self, date: str = "") -> str:
+        """The private hash of a date's volumes; before event time begins there is no date."""
+        if not date and self._clock.day:
+            date = self._clock.day.date
+        return f"{_VOLUMES}:{date}" if date else _VOLUMES
 
     def first_hashes(self) -> Sequence[str]:
-        """Where the earlier owner stood, and the volumes that it had counted."""
+        """Where the earlier owner stood, and baselines that came before event time began."""
         return [*super().first_hashes(), _VOLUMES]
+
+    def _hashes(self, second_ms: int) -> list[str]:
+        date = self._calendar.trading_date(second_ms)
+        return [self._volumes_hash(date), *super()._hashes(second_ms)]
 
     def restore(self, private: Hashes) -> None:
         """Stand where the earlier owner stood, in the middle of its second."""
-        for packed in private.get(_VOLUMES, {}).values():
+        self._read(private.get(_VOLUMES, {}))
+        self._stood = {day.key: day.baseline for day in self._days.values()}
+        self._undated = bool(self._days)
+        super().restore(private)
+
+    def _resume(self, second_ms: int, private: Hashes) -> None:
+        self._stood = {}
+        self._read(private.get(self._volumes_hash(), {}))
+        super()._resume(second_ms, private)
+
+    def _read(self, fields: Mapping[str, bytes]) -> None:
+        for packed in fields.values():
             day = _decode(packed)
             self._days[_name_of(day.key)] = day
-        super().restore(private)
 
     def _take_back(self, entry: Logged) -> None:
         day, bar = entry.day, entry.bar
         name = _name_of(day.key)
         self._days[name] = self._logged[day.key] = day
+        if entry.baseline is not None:
+            self._stood[day.key] = entry.baseline
         if bar is None and name in self._current:
             bar = self._current[name][0]
         if bar is not None:

@@ -23,7 +23,7 @@ from tapewire.analyzers.trades import TradeFold
 from tapewire.market.conditions import ConditionTable
 from tapewire.market.sessions import SessionCalendar
 from tapewire.model.candle_names import MINUTE_MS
-from tapewire.model.markets import US, market_of
+from tapewire.model.markets import INDIA, US, market_of
 from tapewire.model.streams import Shard, Stream
 from tapewire.services.plugins import CORE, DEFAULT, Chosen, choose, core_of, is_part
 from tapewire.services.shard_state import TimedAnalyzer
@@ -120,7 +120,7 @@ class Analysis(Struct, frozen=True, kw_only=True):
         folded = stream in (self.quotes_from, Stream.TICKS)
         if not folded or not self.core & {"quotes", "leaderboard"}:
             return []
-        quotes = QuoteRecords()
+        quotes = QuoteRecords(auction=market_of(stream) is INDIA)
         if "leaderboard" not in self.core:
             return [quotes]
         return [quotes, LeaderboardAnalyzer(quotes, listed=self.listed)]
