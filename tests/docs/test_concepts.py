@@ -16,6 +16,8 @@ FOLDS_SKIP = {
     "ahead_of_clock",
     *("duplicate", "too_late", "other_length", "bad_price", "bad_timestamp"),
     *("out_of_order", "unknown_indicator", "not_passed_on"),
+    *("no_price", "empty_exchange", "empty_token", "day_before", "baseline", "missed"),
+    *("behind", "lower_volume", "reset"),
 }
 
 
