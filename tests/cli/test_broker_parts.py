@@ -10,8 +10,18 @@ import pytest
 
 from tapewire.caches.cache import CacheUnavailable
 from tapewire.cli import broker_parts
-from tapewire.cli.broker_parts import References, instrument_names, keep_references
+from tapewire.cli.broker_parts import (
+    References,
+    at_hours,
+    client_bounds,
+    failover_limits,
+    instrument_names,
+    keep_references,
+)
+from tapewire.market.exchange_hours import may_speak, must_speak
 from tapewire.model.rows import Reference
+from tapewire.providers.broker_socket import ClientBounds
+from tapewire.providers.failover import FailoverLimits
 from tapewire.runtime.service import UsageError
 from tapewire.runtime.settings import Settings
 
@@ -35,6 +45,31 @@ def test_instruments_that_are_nowhere_are_a_mistake_that_names_the_setting(given
         instrument_names(settings(broker_instruments=given or None))
 
 
+def test_the_limits_of_a_change_of_brokers_are_settings() -> None:
+    assert failover_limits(settings()) == FailoverLimits()
+    assert client_bounds(settings()) == ClientBounds()
+    patient = settings(broker_silence_s=300, broker_failback_s=600)
+    assert failover_limits(patient) == FailoverLimits(silence_s=300, stable_s=600)
+    assert client_bounds(patient).mute_s == 300
+
+
+def test_silence_counts_in_the_hours_of_what_is_subscribed() -> None:
+    auction_ms = 1_795_145_880_000  # 2026-11-20 09:08 in India
+    subscribed: list[str] = []
+    given = settings(), must_speak, lambda: subscribed, lambda: auction_ms
+    must = at_hours(*given)
+    assert not must()
+    subscribed.append("MCX_FO")
+    assert must()
+    assert not at_hours(settings(), must_speak, lambda: ["NSE_EQ"], lambda: auction_ms)()
+    assert at_hours(settings(), may_speak, lambda: ["NSE_EQ"], lambda: auction_ms)()
+
+
+def test_at_an_address_of_ones_own_any_time_may_be_played() -> None:
+    own = settings(dhan_rest_url="http://127.0.0.1:9000")
+    assert at_hours(own, must_speak, lambda: ["NSE_EQ"], lambda: 0)()
+
+
 def left_in(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
@@ -47,7 +82,7 @@ async def test_a_simulators_instruments_are_not_kept_among_the_brokers_own(tmp_p
         upstox_rest_url="http://127.0.0.1:9000",
     )
     async with AsyncExitStack() as stack:
-        brokers = broker_parts.build_brokers(own, stack)
+        brokers, _ = broker_parts.build_brokers(own, stack)
         assert [broker.name for broker in brokers] == ["upstox", "fyers"]
     assert broker_parts.is_own(own, "upstox")
     assert not broker_parts.is_own(own, "fyers")

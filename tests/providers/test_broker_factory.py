@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from yarl import URL
 
-from tapewire.providers.broker import Broker
+from tapewire.providers.broker import Broker, BrokerError
 from tapewire.providers.broker_factory import CREDENTIALS, BrokerFactory
+from tapewire.providers.disconnects import Fatal
 from tapewire.providers.instrument_cache import InstrumentCache
 from tapewire.runtime.broker_settings import BROKERS, BrokerSettings
 from tapewire.runtime.service import UsageError
@@ -53,7 +55,8 @@ async def test_one_without_credentials_is_left_out_and_that_is_said(
     (said,) = caplog.messages
     assert said == (
         "dhan is left out: it has no credentials; set DHAN_CLIENT_ID and DHAN_ACCESS_TOKEN, or "
-        "DHAN_CLIENT_ID and DHAN_PIN and DHAN_TOTP_SECRET"
+        "DHAN_CLIENT_ID and DHAN_ACCESS_TOKEN_FILE, or DHAN_CLIENT_ID and DHAN_PIN and "
+        "DHAN_TOTP_SECRET"
     )
     assert "hush" not in caplog.text
 
@@ -74,8 +77,8 @@ def test_without_any_credentials_the_error_says_what_each_needs(
     with pytest.raises(UsageError) as raised:
         factory(tmp_path, brokers="fyers,upstox", fyers_access_token=token).make()
     assert str(raised.value) == (
-        "no broker of BROKERS has credentials; set for fyers FYERS_ACCESS_TOKEN; for upstox "
-        "UPSTOX_ACCESS_TOKEN"
+        "no broker of BROKERS has credentials; set for fyers FYERS_ACCESS_TOKEN, or "
+        "FYERS_ACCESS_TOKEN_FILE; for upstox UPSTOX_ACCESS_TOKEN, or UPSTOX_ACCESS_TOKEN_FILE"
     )
 
 
@@ -86,9 +89,65 @@ def test_a_name_that_is_no_brokers_is_refused(tmp_path: Path) -> None:
         made.make()
 
 
+async def authorized(broker: Broker) -> str:
+    """What Dhan's address carries of the token that was read for it."""
+    address = await broker.authorize()
+    return URL(address.url).query["token"]
+
+
 async def test_tokens_are_read_again_for_every_connection(tmp_path: Path) -> None:
-    settings = BrokerSettings(**TOKENS)
+    settings = BrokerSettings(brokers=("dhan",), **TOKENS)
     made = BrokerFactory(settings, lambda name: InstrumentCache(tmp_path / name, lambda: 0.0))
-    read = made._token("upstox_access_token")
-    settings.upstox_access_token = SecretStr("newer")
-    assert read() == "newer"
+    (dhan,) = made.make()
+    assert await authorized(dhan) == "dhan-hush"
+    settings.dhan_access_token = SecretStr("newer")
+    assert await authorized(dhan) == "newer"
+    await dhan.close()
+
+
+def dhan_with(folder: Path, **settings: Any) -> BrokerFactory:
+    return factory(folder, brokers="dhan", dhan_client_id="1000000001", **settings)
+
+
+async def test_a_token_in_a_file_is_read_again_for_every_connection(tmp_path: Path) -> None:
+    path = tmp_path / "dhan"
+    path.write_text("old-hush\n")
+    path.chmod(0o600)
+    made = dhan_with(tmp_path, dhan_access_token_file=path)
+    assert made.usable == ["dhan"]
+    (dhan,) = made.make()
+    assert await authorized(dhan) == "old-hush"
+    assert not made.token_files["dhan"].has_changed()
+    path.write_text("new-hush")
+    assert made.token_files["dhan"].has_changed()
+    assert await authorized(dhan) == "new-hush"
+    await dhan.close()
+
+
+@pytest.mark.parametrize("content", [None, "", "two words"])
+@pytest.mark.parametrize("broker", BROKERS)
+async def test_a_file_without_a_token_is_named_and_a_new_one_would_help(
+    tmp_path: Path, broker: str, content: str | None
+) -> None:
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_text(content)
+    given: dict[str, Any] = {f"{broker}_access_token_file": path, "dhan_client_id": "1000000001"}
+    (one,) = factory(tmp_path, brokers=broker, **given).make()
+    with pytest.raises(BrokerError) as raised:
+        await one.authorize()
+    ending = raised.value.ending
+    assert ending.reason == "token_file"
+    assert ending.detail.startswith(f"{broker.upper()}_ACCESS_TOKEN_FILE: ")
+    assert str(path) in ending.detail
+    assert ending.policy == Fatal("write the token into that file", renewable=True)
+    await one.close()
+
+
+async def test_a_token_that_is_given_beats_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "missing"
+    made = factory(tmp_path, brokers="dhan", dhan_access_token_file=path, **TOKENS)
+    (dhan,) = made.make()
+    assert await authorized(dhan) == "dhan-hush"
+    assert made.token_files == {}
+    await dhan.close()

@@ -68,6 +68,18 @@ def test_a_named_key_file_must_be_there_and_hold_one_word(tmp_path: Path) -> Non
         load(tmp_path, MASSIVE_API_KEY_FILE=str(tmp_path / "two"))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["MASSIVE_API_KEY", "UPSTOX_ACCESS_TOKEN", "FYERS_ACCESS_TOKEN", "DHAN_ACCESS_TOKEN"],
+)
+def test_a_file_beside_the_secret_itself_is_not_read_and_that_is_said(
+    tmp_path: Path, name: str
+) -> None:
+    loaded = load(tmp_path, **{name: "given", f"{name}_FILE": str(tmp_path / "missing")})
+    assert loaded.settings.required(name.lower()) == "given"
+    assert loaded.warnings == (f"{name}_FILE has no effect: {name} is set; remove one of them",)
+
+
 def test_a_name_that_is_gone_says_why(tmp_path: Path) -> None:
     (warning,) = load(tmp_path, MAX_CONCURRENCY="16").warnings
     assert warning.startswith("MAX_CONCURRENCY has no effect")

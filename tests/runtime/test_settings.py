@@ -6,6 +6,7 @@ import pytest
 from massive.websocket.models.common import Feed
 from pydantic import ValidationError
 
+from tapewire.runtime.environment import load_settings
 from tapewire.runtime.massive_settings import MASSIVE_FEEDS
 from tapewire.runtime.service import UsageError
 from tapewire.runtime.setting import expected
@@ -169,3 +170,35 @@ def test_tokens_and_pins_are_secrets() -> None:
     given = settings(**{name: f"{name}-1234" for name in names})
     assert set(given.secrets()) == {f"{name}-1234" for name in names}
     assert "-1234" not in repr(given)
+
+
+def test_what_brokers_send_is_said_in_their_own_words() -> None:
+    usual = settings()
+    assert (usual.upstox_mode, usual.fyers_mode, usual.dhan_mode) == ("full", "full", "quote")
+    given = settings(upstox_mode="LTPC", fyers_mode="Lite", dhan_mode="ticker")
+    assert (given.upstox_mode, given.fyers_mode, given.dhan_mode) == ("ltpc", "lite", "ticker")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "expected_text"),
+    [
+        ("upstox_mode", "depth", "ltpc, option_greeks, full, or full_d30"),
+        ("upstox_plan", "gold", "standard or plus"),
+        ("fyers_mode", "ltpc", "full or lite"),
+        ("dhan_mode", "depth", "ticker, quote or full"),
+        ("broker_silence_s", "0", "from 1 to 3600"),
+        ("broker_failback_s", "soon", "from 1 to 86400"),
+    ],
+)
+def test_a_wrong_choice_says_what_was_expected(name: str, wrong: str, expected_text: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        load_settings({"HOME": "/home/trader", name.upper(): wrong})
+    assert f"{name.upper()} (environment): {wrong!r} is not valid" in str(raised.value)
+    assert expected_text in str(raised.value)
+
+
+def test_thirty_levels_of_depth_need_the_plan_that_has_them() -> None:
+    environ = {"HOME": "/home/trader", "UPSTOX_MODE": "full_d30"}
+    with pytest.raises(UsageError, match=r"full_d30 \(with UPSTOX_PLAN=plus only\)"):
+        load_settings(environ)
+    assert load_settings(environ | {"UPSTOX_PLAN": "plus"}).settings.upstox_mode == "full_d30"

@@ -46,7 +46,7 @@ async def heard_from(broker: str, tape: TickTape, folder: Path) -> list[Tick]:
     simulator = broker_simulator(broker, tape, Account(token=token), around, speed="max")
     async with running(simulator), AsyncExitStack() as stack:
         environ = environment(broker, simulator.rest_url, simulator.ws_url, token)
-        (account,) = build_brokers(settings_of(environ, folder), stack)
+        (account,), _ = build_brokers(settings_of(environ, folder), stack)
         listed = {one.key: one for one in await account.instruments()}
         assert listed.keys() == tape.instruments.keys()
         return await listen(BrokerClient(account, listed.values()), TICKS)

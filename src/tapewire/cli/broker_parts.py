@@ -8,7 +8,7 @@ forgotten when the process ends.
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,12 +19,15 @@ from msgspec.structs import replace
 from tapewire.caches.cache import CacheUnavailable
 from tapewire.cli.clock import wall_ms
 from tapewire.cli.wiring import Wiring
+from tapewire.market.exchange_hours import may_speak, must_speak
 from tapewire.market.instrument_names import read_names
-from tapewire.market.sessions import CalendarRangeError, Session, SessionCalendar
+from tapewire.market.sessions import CalendarRangeError, SessionCalendar
 from tapewire.model.markets import INDIA
 from tapewire.model.rows import Reference
 from tapewire.providers.broker import Broker
 from tapewire.providers.broker_factory import BrokerFactory
+from tapewire.providers.broker_socket import ClientBounds
+from tapewire.providers.failover import FailoverLimits
 from tapewire.providers.instrument_cache import InstrumentCache
 from tapewire.queues.queue import Queue
 from tapewire.runtime.lease import Lease
@@ -34,6 +37,7 @@ from tapewire.runtime.settings import Settings
 from tapewire.services.broker_feed import BrokerFeed
 from tapewire.services.broker_listener import BrokerDataListener
 from tapewire.services.tick_queue import TickQueue
+from tapewire.services.token_watch import TokenWatch
 
 log = get_logger(__name__)
 
@@ -74,16 +78,20 @@ def _read(path: str) -> str:
         ) from error
 
 
-def build_brokers(settings: Settings, stack: AsyncExitStack) -> list[Broker]:
-    """The usable brokers, in order of preference; they are closed with the stack."""
+def build_brokers(settings: Settings, stack: AsyncExitStack) -> tuple[list[Broker], TokenWatch]:
+    """The usable brokers, in order of preference; they are closed with the stack.
+
+    And the watch over the files that their tokens come from.
+    """
 
     def cache_of(broker: str) -> InstrumentCache:
         return InstrumentCache(_folder(settings, broker, stack), time.time)
 
-    brokers = BrokerFactory(settings, cache_of).make()
+    factory = BrokerFactory(settings, cache_of)
+    brokers = factory.make()
     for broker in brokers:
         stack.push_async_callback(broker.close)
-    return brokers
+    return brokers, TokenWatch(factory.token_files)
 
 
 def _folder(settings: Settings, broker: str, stack: AsyncExitStack) -> Path:
@@ -114,8 +122,16 @@ def build_broker_listener(
 
     UsageError when there is nobody to ask or nothing to ask for.
     """
-    brokers = build_brokers(settings, stack)
-    feed = BrokerFeed(brokers, instrument_names(settings), live=is_open(settings))
+    brokers, tokens = build_brokers(settings, stack)
+    feed: BrokerFeed = BrokerFeed(
+        brokers,
+        instrument_names(settings),
+        live=at_hours(settings, must_speak, lambda: feed.exchanges),
+        trading=at_hours(settings, may_speak, lambda: feed.exchanges),
+        tokens=tokens,
+        limits=failover_limits(settings),
+        bounds=client_bounds(settings),
+    )
     listener = BrokerDataListener(
         feed,
         queue,
@@ -128,12 +144,29 @@ def build_broker_listener(
     return listener, feed
 
 
-def is_open(settings: Settings) -> Callable[[], bool]:
-    """Whether data is expected now: while the market is open, at addresses of one's own always."""
+def failover_limits(settings: Settings) -> FailoverLimits:
+    """When to change brokers."""
+    silence_s, failback_s = settings.broker_silence_s, settings.broker_failback_s
+    return FailoverLimits(silence_s=silence_s, stable_s=failback_s)
+
+
+def client_bounds(settings: Settings) -> ClientBounds:
+    """What a connection may do: be silent for as long as its broker may, at least."""
+    usual = ClientBounds()
+    return ClientBounds(mute_s=max(usual.mute_s, settings.broker_silence_s))
+
+
+def at_hours(
+    settings: Settings,
+    speaks: Callable[[Collection[str], int, SessionCalendar], bool],
+    exchanges: Callable[[], Collection[str]],
+    now_ms: Callable[[], int] = wall_ms,
+) -> Callable[[], bool]:
+    """One of ``exchange_hours.py`` by the clock; at addresses of one's own it is always so."""
     if any(is_own(settings, broker) for broker in settings.brokers):
         return lambda: True
     calendar = SessionCalendar.load(INDIA.calendar)
-    return lambda: calendar.session_at(wall_ms()) is not Session.CLOSED
+    return lambda: speaks(exchanges(), now_ms(), calendar)
 
 
 class Told(Protocol):

@@ -4,13 +4,20 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
-from tapewire.providers.broker import Broker
+from tapewire.providers.broker import Broker, BrokerError, Ending
 from tapewire.providers.dhan.client import DhanAccount, DhanBroker
+from tapewire.providers.dhan.subscriptions import Mode as DhanMode
+from tapewire.providers.disconnects import Fatal
 from tapewire.providers.fyers.client import FyersBroker
+from tapewire.providers.fyers.requests import Mode as FyersMode
 from tapewire.providers.instrument_cache import InstrumentCache
 from tapewire.providers.upstox.client import UpstoxBroker
+from tapewire.providers.upstox.limits import LIMITS, Plan
+from tapewire.providers.upstox.messages import Mode as UpstoxMode
+from tapewire.runtime.key_file import KeyFileError, TokenFile
 from tapewire.runtime.service import UsageError
 
 _log: Final = logging.getLogger(__name__)
@@ -41,11 +48,21 @@ class BrokerAccounts(Protocol):
     @property
     def upstox_access_token(self) -> Secret | None: ...  # noqa: D102
     @property
+    def upstox_access_token_file(self) -> Path | None: ...  # noqa: D102
+    @property
+    def upstox_plan(self) -> str: ...  # noqa: D102
+    @property
+    def upstox_mode(self) -> str: ...  # noqa: D102
+    @property
     def fyers_rest_url(self) -> str: ...  # noqa: D102
     @property
     def fyers_ws_url(self) -> str: ...  # noqa: D102
     @property
     def fyers_access_token(self) -> Secret | None: ...  # noqa: D102
+    @property
+    def fyers_access_token_file(self) -> Path | None: ...  # noqa: D102
+    @property
+    def fyers_mode(self) -> str: ...  # noqa: D102
     @property
     def dhan_rest_url(self) -> str: ...  # noqa: D102
     @property
@@ -55,6 +72,10 @@ class BrokerAccounts(Protocol):
     @property
     def dhan_access_token(self) -> Secret | None: ...  # noqa: D102
     @property
+    def dhan_access_token_file(self) -> Path | None: ...  # noqa: D102
+    @property
+    def dhan_mode(self) -> str: ...  # noqa: D102
+    @property
     def dhan_pin(self) -> Secret | None: ...  # noqa: D102
     @property
     def dhan_totp_secret(self) -> Secret | None: ...  # noqa: D102
@@ -63,10 +84,11 @@ class BrokerAccounts(Protocol):
 
 
 CREDENTIALS: Final[Mapping[str, Sequence[Sequence[str]]]] = {
-    "upstox": [["upstox_access_token"]],
-    "fyers": [["fyers_access_token"]],
+    "upstox": [["upstox_access_token"], ["upstox_access_token_file"]],
+    "fyers": [["fyers_access_token"], ["fyers_access_token_file"]],
     "dhan": [
         ["dhan_client_id", "dhan_access_token"],
+        ["dhan_client_id", "dhan_access_token_file"],
         ["dhan_client_id", "dhan_pin", "dhan_totp_secret"],
     ],
 }
@@ -77,8 +99,9 @@ class BrokerFactory:
     """Makes the brokers of ``accounts.brokers``, in that order.
 
     ``cache_of`` gives the instrument cache of a broker by name. Tokens are read from
-    ``accounts`` anew for every connection. ``clock`` is monotonic seconds, ``now_s`` seconds
-    since 1970, ``new_guid`` names requests.
+    ``accounts``, or their files, anew for every connection; ``token_files`` has by broker those
+    that are read. ``clock`` is monotonic seconds, ``now_s`` seconds since 1970, ``new_guid``
+    names requests.
     """
 
     def __init__(
@@ -95,6 +118,7 @@ class BrokerFactory:
         self._clock = clock
         self._now_s = now_s
         self._new_guid = new_guid
+        self.token_files = {name: file for name in CREDENTIALS if (file := self._file_of(name))}
         self._makers: Mapping[str, Callable[[InstrumentCache], Broker]] = {
             "upstox": self._upstox,
             "fyers": self._fyers,
@@ -137,34 +161,48 @@ class BrokerFactory:
         value = getattr(self._accounts, setting)
         if value is None:
             return ""
-        return str(value) if isinstance(value, str) else str(value.get_secret_value())
+        return str(value) if isinstance(value, str | Path) else str(value.get_secret_value())
 
-    def _token(self, setting: str) -> Callable[[], str]:
-        return lambda: self._given(setting)
+    def _file_of(self, name: str) -> TokenFile | None:
+        """The file of a broker's token; None where the token itself is given, or none is."""
+        path = self._given(f"{name}_access_token_file")
+        if not path or self._given(f"{name}_access_token"):
+            return None
+        return TokenFile(Path(path), f"{name}_access_token_file".upper())
+
+    def _token(self, name: str) -> Callable[[], str]:
+        """What reads a broker's token as it is now; it raises BrokerError for a bad file."""
+        file = self.token_files.get(name)
+        if file is None:
+            return lambda: self._given(f"{name}_access_token")
+        return lambda: _read(file)
 
     def _upstox(self, cache: InstrumentCache) -> Broker:
         return UpstoxBroker(
-            self._token("upstox_access_token"),
+            self._token("upstox"),
             cache,
             clock=self._clock,
             new_guid=self._new_guid,
             rest_url=self._accounts.upstox_rest_url,
+            mode=UpstoxMode(self._accounts.upstox_mode),
+            limits=LIMITS[Plan(self._accounts.upstox_plan)],
         )
 
     def _fyers(self, cache: InstrumentCache) -> Broker:
         return FyersBroker(
-            self._token("fyers_access_token"),
+            self._token("fyers"),
             cache,
             now_s=self._now_s,
             clock=self._clock,
             rest_url=self._accounts.fyers_rest_url,
             ws_url=self._accounts.fyers_ws_url,
+            mode=FyersMode[self._accounts.fyers_mode.upper()],
         )
 
     def _dhan(self, cache: InstrumentCache) -> Broker:
         account = DhanAccount(
             client_id=self._given("dhan_client_id"),
-            read_token=self._token("dhan_access_token"),
+            read_token=self._token("dhan"),
             pin=self._given("dhan_pin"),
             totp_secret=self._given("dhan_totp_secret"),
         )
@@ -175,8 +213,17 @@ class BrokerFactory:
             now_s=self._now_s,
             rest_url=self._accounts.dhan_rest_url,
             ws_url=self._accounts.dhan_ws_url,
+            mode=DhanMode[self._accounts.dhan_mode.upper()],
             clock_offset_s=self._accounts.dhan_ltt_offset.seconds,
         )
+
+
+def _read(file: TokenFile) -> str:
+    try:
+        return file.read()
+    except KeyFileError as error:
+        policy = Fatal("write the token into that file", renewable=True)
+        raise BrokerError(Ending("token_file", policy, str(error))) from None
 
 
 def _needed(name: str) -> str:

@@ -5,9 +5,10 @@ Their names stand in ``components.md`` 10 and are those that users of the tick e
 
 import re
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, SecretStr, field_validator
+from pydantic import BaseModel, SecretStr, ValidationInfo, field_validator
 
 from tapewire.runtime.setting import listed, setting, url
 
@@ -30,6 +31,37 @@ class LttOffset(StrEnum):
         return None if self is LttOffset.AUTO else int(self)
 
 
+class UpstoxMode(StrEnum):
+    """What Upstox sends of an instrument; ``ltpc`` has no volume of the day."""
+
+    LTPC = "ltpc"
+    OPTION_GREEKS = "option_greeks"
+    FULL = "full"
+    FULL_D30 = "full_d30"
+
+
+class UpstoxPlan(StrEnum):
+    """Whose limits hold; only ``plus`` has 30 levels of depth."""
+
+    STANDARD = "standard"
+    PLUS = "plus"
+
+
+class FyersMode(StrEnum):
+    """What Fyers sends of an instrument: every field, or the last price alone."""
+
+    FULL = "full"
+    LITE = "lite"
+
+
+class DhanMode(StrEnum):
+    """What Dhan sends of an instrument; ``ticker`` has no volume of the day."""
+
+    TICKER = "ticker"
+    QUOTE = "quote"
+    FULL = "full"
+
+
 def _rest(default: str, broker: str) -> Any:
     return setting(
         default, f"Base address of {broker}'s REST service.", "an http:// or https:// URL"
@@ -42,6 +74,16 @@ def _socket(default: str, broker: str) -> Any:
 
 def _token(broker: str, expected: str) -> Any:
     return setting(None, f"Token of the {broker} account.", expected)
+
+
+def _token_file(broker: str) -> Any:
+    name = f"{broker.upper()}_ACCESS_TOKEN"
+    return setting(
+        None,
+        f"File that holds the token of the {broker} account and is read for every connection; it"
+        f" has no effect where {name} is set.",
+        "the path of a text file",
+    )
 
 
 class BrokerSettings(BaseModel):
@@ -58,17 +100,49 @@ class BrokerSettings(BaseModel):
         "Instruments to subscribe to: names, or a file that has one on each line.",
         "a comma list such as NSE_EQ:2885,RELIANCE,NIFTY-I, or the path of a readable file",
     )
+    broker_silence_s: float = setting(
+        15.0,
+        "Seconds without a tick, while data must come, after which the next broker is tried.",
+        "a number of seconds from 1 to 3600",
+        ge=1,
+        le=3600,
+    )
+    broker_failback_s: float = setting(
+        60.0,
+        "Seconds for which a better broker must be without fault before it takes over again.",
+        "a number of seconds from 1 to 86400",
+        ge=1,
+        le=86_400,
+    )
     upstox_rest_url: str = _rest("https://api.upstox.com", "Upstox")
     upstox_access_token: SecretStr | None = _token("Upstox", "an Analytics Token or access token")
+    upstox_access_token_file: Path | None = _token_file("Upstox")
+    upstox_plan: UpstoxPlan = setting(
+        UpstoxPlan.STANDARD,
+        "Plan of the Upstox account, which sets the limits.",
+        "standard or plus",
+    )
+    upstox_mode: UpstoxMode = setting(
+        UpstoxMode.FULL,
+        "What Upstox sends of an instrument; of ltpc the volume is an estimate.",
+        "ltpc, option_greeks, full, or full_d30 (with UPSTOX_PLAN=plus only)",
+    )
     fyers_rest_url: str = _rest("https://api-t1.fyers.in", "Fyers")
     fyers_ws_url: str = _socket("wss://socket.fyers.in/hsm/v1-5/prod", "Fyers")
     fyers_access_token: SecretStr | None = _token("Fyers", "the token, or APPID:TOKEN")
+    fyers_access_token_file: Path | None = _token_file("Fyers")
+    fyers_mode: FyersMode = setting(
+        FyersMode.FULL,
+        "What Fyers sends of an instrument; lite has prices and no volume.",
+        "full or lite",
+    )
     dhan_rest_url: str = _rest("https://api.dhan.co", "Dhan")
     dhan_ws_url: str = _socket("wss://api-feed.dhan.co", "Dhan")
     dhan_client_id: str | None = setting(
         None, "Number of the Dhan client.", "the client's number", pattern=r"^\w+$"
     )
     dhan_access_token: SecretStr | None = _token("Dhan", "the access token")
+    dhan_access_token_file: Path | None = _token_file("Dhan")
     dhan_pin: SecretStr | None = setting(
         None,
         "PIN of the Dhan client; with DHAN_TOTP_SECRET it makes tokens without a browser.",
@@ -78,6 +152,11 @@ class BrokerSettings(BaseModel):
         None,
         "Secret of the Dhan client's one-time passwords; goes with DHAN_PIN.",
         "the secret in base 32 (letters A to Z, digits 2 to 7)",
+    )
+    dhan_mode: DhanMode = setting(
+        DhanMode.QUOTE,
+        "What Dhan sends of an instrument; ticker has prices and no volume.",
+        "ticker, quote or full",
     )
     dhan_ltt_offset: LttOffset = setting(
         LttOffset.AUTO,
@@ -142,6 +221,18 @@ class BrokerSettings(BaseModel):
     raw_ticks: bool = setting(
         False, "Whether every valid tick is also kept in the Redis list ticks.", "on or off"
     )
+
+    @field_validator("upstox_mode", "upstox_plan", "fyers_mode", "dhan_mode", mode="before")
+    @classmethod
+    def _lower_case(cls, value: str) -> str:
+        return value.lower()
+
+    @field_validator("upstox_mode")
+    @classmethod
+    def _in_the_plan(cls, value: UpstoxMode, others: ValidationInfo) -> UpstoxMode:
+        if value is UpstoxMode.FULL_D30 and others.data.get("upstox_plan") is not UpstoxPlan.PLUS:
+            raise ValueError("not in the plan")
+        return value
 
     @field_validator("dhan_ltt_offset", mode="before")
     @classmethod

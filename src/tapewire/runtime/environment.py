@@ -159,6 +159,11 @@ def _given(
         elif environ.get(name.upper()):
             values[name], sources[name] = environ[name.upper()].strip(), Source.ENVIRONMENT
     warnings += [f"{old} has no effect: {why}" for old, why in GONE.items() if environ.get(old)]
+    warnings += [
+        f"{name.upper()}_FILE has no effect: {name.upper()} is set; remove one of them"
+        for name in values
+        if f"{name}_file" in values
+    ]
     return values, sources
 
 
