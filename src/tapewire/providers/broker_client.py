@@ -10,9 +10,9 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct, field, to_builtins
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
@@ -26,14 +26,13 @@ from tapewire.providers.broker_socket import (
     BrokerSocket,
     ClientBounds,
     dropped,
-    leave,
     open_socket,
     unreachable,
 )
 from tapewire.providers.disconnects import BackOff, Fatal, RefreshToken
+from tapewire.providers.socket_client import SocketClient, leave
 
 _log: Final = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 Take: TypeAlias = Callable[[bytes | str, Sequence[Tick]], None]
 """What the reader hands each frame to: the frame as it came, and its ticks in order."""
@@ -64,7 +63,7 @@ class ClientStatistics(Struct):
     faults: Counter[str] = field(default_factory=Counter)
 
 
-class BrokerClient:
+class BrokerClient(SocketClient[ClientBounds]):
     """One connection to one broker at a time, kept up for as long as ``run`` runs.
 
     ``clock`` is monotonic seconds, ``clock_ns`` the wall clock that ticks are stamped with,
@@ -83,22 +82,15 @@ class BrokerClient:
         live: Callable[[], bool] = lambda: True,
         bounds: ClientBounds | None = None,
     ) -> None:
+        super().__init__(bounds or ClientBounds(), clock=clock, draw=draw, live=live)
         self.broker = broker
         self.name = broker.name
         self._instruments = {one.key: one for one in instruments}
-        self._clock = clock
         self._clock_ns = clock_ns
-        self._draw = draw
-        self._live = live
-        self._bounds = bounds or ClientBounds()
         self._connection: BrokerConnection | None = None
         self._socket: BrokerSocket | None = None
-        self._stopping = asyncio.Event()
-        self._reading = asyncio.Event()
-        self._reading.set()
-        self._attempts = 0
         self._refused: str | None = None
-        self._opened_at = self._quiet_since = self._life_at = 0.0
+        self._opened_at = self._life_at = 0.0
         self._first_tick_at: float | None = None
         self._verdict: Ending | None = None
         self._faults_before: Counter[str] = Counter()
@@ -154,11 +146,6 @@ class BrokerClient:
         """What is subscribed to, on this connection and the next ones, by join key."""
         return self._instruments
 
-    @property
-    def paused(self) -> bool:
-        """Reading has been stopped by ``pause``."""
-        return not self._reading.is_set()
-
     def references(self) -> list[Reference]:
         """Names and previous closes that were learned since the last call."""
         learned, self._learned = self._learned, []
@@ -182,16 +169,6 @@ class BrokerClient:
 
     # -- what it can be told
 
-    def pause(self) -> None:
-        """Stop reading the socket: back-pressure, for sources that can wait and nothing else."""
-        self._reading.clear()
-
-    def resume(self) -> None:
-        """Read on."""
-        if self.paused:
-            self._quiet_since = self._clock()
-            self._reading.set()
-
     async def subscribe(self, instruments: Iterable[Instrument]) -> None:
         """Add instruments, now and after every reconnect.
 
@@ -210,10 +187,6 @@ class BrokerClient:
         if self._connection is not None:
             self._connection.unsubscribe(gone)
         await self._send_pending()
-
-    def stop(self) -> None:
-        """Make ``run`` close the socket and return."""
-        self._stopping.set()
 
     # -- the run
 
@@ -244,17 +217,6 @@ class BrokerClient:
     def _rest(self) -> None:
         self.state = ClientState.STOPPED if self.ended is None else ClientState.ENDED
 
-    async def _unless_stopped(self, work: Coroutine[Any, Any, _T]) -> _T | None:
-        """Await ``work``, but cancel it and return None when ``stop`` is called."""
-        tasks = asyncio.create_task(work), asyncio.create_task(self._stopping.wait())
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return tasks[0].result() if tasks[0].done() else None
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
     def _follow(self, ending: Ending) -> float | Ending:
         """Seconds until the next attempt; the Fatal ending where there must be none."""
         self.last_ending = f"{ending.reason}: {ending.detail}" if ending.detail else ending.reason
@@ -279,12 +241,6 @@ class BrokerClient:
     def _fatal(self, ending: Ending, policy: Fatal) -> Ending:
         _log.error("%s: %s; not tried again: %s", self.name, self.last_ending, policy.advice)
         return Ending(ending.reason, policy, ending.detail)
-
-    def _backoff_s(self) -> float:
-        """Capped exponential back-off with full jitter."""
-        ceiling = self._bounds.backoff_base_s * 2.0 ** min(self._attempts, 32)
-        self._attempts += 1
-        return self._draw() * min(self._bounds.backoff_cap_s, ceiling)
 
     # -- one connection
 

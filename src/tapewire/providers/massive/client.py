@@ -11,13 +11,12 @@ import random
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from typing import Final, TypeAlias
 
 from msgspec import Struct, field
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from tapewire.providers.batcher import Slice
@@ -33,41 +32,26 @@ from tapewire.providers.massive.protocol import (
     Stop,
     upgrade_refusal,
 )
+from tapewire.providers.socket_client import SocketBounds, SocketClient, connecting, leave
 from tapewire.runtime.service import DependencyMissing, RefusedByProvider
 
 _log: Final = logging.getLogger(__name__)
-_socket_log: Final = logging.getLogger(f"{__name__}.socket")
-# At DEBUG the library writes every frame to its log, the one with the key included.
-_socket_log.setLevel(logging.INFO)
-_T = TypeVar("_T")
 
 Take: TypeAlias = Callable[[bytes, Sequence[Slice]], None]
 """What the reader hands each frame to: its bytes, and the slices that were cut from it."""
 
-_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
-
-class ClientBounds(Struct, frozen=True):
+class ClientBounds(SocketBounds, frozen=True, kw_only=True):
     """What the client puts up with.
 
     ``idle_s``: without a byte for so long, while the feed should be live and we read, the
-    connection counts as mute. ``stable_s``: data for so long makes the next back-off start
-    small again. ``max_unreachable``: consecutive failures to connect before giving up
-    (None: never; a replay gives up, since its source will not come back).
+    connection counts as mute. ``max_unreachable``: consecutive failures to connect before
+    giving up (None: never; a replay gives up, since its source will not come back).
     """
 
     idle_s: float = 30.0
-    open_timeout_s: float = 10.0
-    auth_timeout_s: float = 10.0
-    close_timeout_s: float = 2.0
     confirm_timeout_s: float = 5.0
-    ping_interval_s: float = 20.0
-    max_frame_bytes: int = 16 * 1024 * 1024
     alarm_frame_bytes: int = 1_000_000
-    max_queued_frames: int = 256
-    backoff_base_s: float = 0.5
-    backoff_cap_s: float = 30.0
-    stable_s: float = 10.0
     max_unreachable: int | None = None
 
 
@@ -83,7 +67,7 @@ class ClientStatistics(Struct):
     notes: Counter[str] = field(default_factory=Counter)
 
 
-class MassiveClient:
+class MassiveClient(SocketClient[ClientBounds]):
     """One connection to Massive at a time, kept up for as long as ``run`` runs.
 
     ``url`` is from ``feeds.endpoint``. ``live`` says whether data is expected now (the market
@@ -104,23 +88,15 @@ class MassiveClient:
         bounds: ClientBounds | None = None,
         reconnect: Mapping[CloseReason, Stop | CoolDown | Backoff] = RECONNECT,
     ) -> None:
+        super().__init__(bounds or ClientBounds(), clock=clock, draw=draw, live=live)
         self.url = url
         self._key = key
         self._topics = dict.fromkeys(topics)
-        self._clock = clock
-        self._draw = draw
-        self._live = live
         self._once = once
-        self._bounds = bounds or ClientBounds()
         self._reconnect = reconnect
-        self._attempts = 0
         self._unreachable = 0
         self._connection: MassiveConnection | None = None
         self._socket: ClientConnection | None = None
-        self._stopping = asyncio.Event()
-        self._reading = asyncio.Event()
-        self._reading.set()
-        self._quiet_since = 0.0
         self._first_data_at: float | None = None
         self.last_bytes_at: float | None = None
         self.unconfirmed: list[str] = []
@@ -159,22 +135,7 @@ class MassiveClient:
         """What is subscribed to, on this connection and the next ones."""
         return list(self._topics)
 
-    @property
-    def paused(self) -> bool:
-        """Reading has been stopped by ``pause``."""
-        return not self._reading.is_set()
-
     # -- what it can be told
-
-    def pause(self) -> None:
-        """Stop reading the socket: back-pressure of a lossless run, for nothing else."""
-        self._reading.clear()
-
-    def resume(self) -> None:
-        """Read on."""
-        if self.paused:
-            self._quiet_since = self._clock()
-            self._reading.set()
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         """Add topics, now and after every reconnect."""
@@ -190,10 +151,6 @@ class MassiveClient:
         if self._connection is not None:
             self._connection.unsubscribe(topics)
             await self._send_pending()
-
-    def stop(self) -> None:
-        """Make ``run`` close the socket and return."""
-        self._stopping.set()
 
     # -- the run
 
@@ -211,17 +168,6 @@ class MassiveClient:
                 return
             await self._unless_stopped(asyncio.sleep(self._wait_s(reason)))
             self.statistics.reconnects += 1
-
-    async def _unless_stopped(self, work: Coroutine[Any, Any, _T]) -> _T | None:
-        """Await ``work``, but cancel it and return None when ``stop`` is called."""
-        tasks = asyncio.create_task(work), asyncio.create_task(self._stopping.wait())
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return tasks[0].result() if tasks[0].done() else None
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _wait_s(self, reason: CloseReason) -> float:
         """Seconds until the next attempt; raises where there must be none."""
@@ -243,25 +189,19 @@ class MassiveClient:
         _log.warning("connection ended (%s: %s); next in %.1f s", reason, detail, wait_s)
         return wait_s
 
-    def _backoff_s(self) -> float:
-        """Capped exponential back-off with full jitter."""
-        ceiling = self._bounds.backoff_base_s * 2.0 ** min(self._attempts, 32)
-        self._attempts += 1
-        return self._draw() * min(self._bounds.backoff_cap_s, ceiling)
-
     async def _session(self, splitter: FrameSplitter, take: Take) -> CloseReason:
         """One connection from its first byte to its end; returns why it ended."""
         connection = MassiveConnection(self._key, self._topics, splitter)
         self._connection = connection
         self._first_data_at = None
         try:
-            async with self._connect() as socket:
+            async with connecting(self.url, self._bounds) as socket:
                 self._begin(socket, connection)
                 watchdog = asyncio.create_task(self._watch(socket, connection))
                 try:
                     await self._read(socket, connection, take)
                 except asyncio.CancelledError:
-                    await _leave(socket)
+                    await leave(socket, (), self._bounds.close_timeout_s)
                     raise
                 finally:
                     watchdog.cancel()
@@ -275,24 +215,6 @@ class MassiveClient:
         finally:
             self._finish(connection)
         return connection.reason or CloseReason.DROPPED
-
-    def _connect(self) -> connect:
-        bounds = self._bounds
-        return connect(
-            self.url,
-            logger=_socket_log,
-            compression=None,
-            # A proxy from the environment must not come between us and our own machine.
-            proxy=None if urlsplit(self.url).hostname in _LOOPBACK else True,
-            open_timeout=bounds.open_timeout_s,
-            close_timeout=bounds.close_timeout_s,
-            ping_interval=bounds.ping_interval_s,
-            # The provider does not always answer pings while it sends (massive.md 1.3);
-            # whether a connection lives is told from its bytes.
-            ping_timeout=None,
-            max_size=bounds.max_frame_bytes,
-            max_queue=bounds.max_queued_frames,
-        )
 
     def _begin(self, socket: ClientConnection, connection: MassiveConnection) -> None:
         self._socket = socket
@@ -377,21 +299,6 @@ class MassiveClient:
         if self.paused or not self._live():
             self._quiet_since = now
         return now - self._quiet_since > self._bounds.idle_s
-
-
-async def _leave(socket: ClientConnection) -> None:
-    """Close by our own will: 1000, not 1011.
-
-    The other side's goodbye stands behind what it has already sent, which is thrown away.
-    """
-    closing = asyncio.create_task(socket.close())
-    try:
-        while True:
-            await socket.recv(decode=False)
-    except ConnectionClosed:
-        await closing
-    finally:
-        closing.cancel()
 
 
 def _abort(
