@@ -24,6 +24,7 @@ GROUPS: Final = {
     "tests/faults/test_redis.py": TIMED,
     "tests/faults/test_sharing.py": TIMED,
     "tests/faults/test_stampede.py": TIMED,
+    "tests/faults/test_tick_load.py": TIMED,
     "tests/e2e": TIMED,
     "tests/e2e/test_components.py": "components",
     "tests/integration/test_delayed_feed.py": TIMED,

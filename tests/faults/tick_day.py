@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from itertools import chain
 from typing import Any
 
@@ -21,7 +21,7 @@ from tapewire.simulators.sources import TimedTick
 FRIDAY, MONDAY = "2026-11-20", "2026-11-23"
 YESTERDAY = "2026-11-19"
 INDIA = timezone(timedelta(hours=5, minutes=30))
-MINUTE_MS = 60_000
+INDIA_MS, MINUTE_MS, DAY_MS = 19_800_000, 60_000, 86_400_000
 BEFORE_VOLUME = 9_000_000
 """What had been traded on the day before, more than on any day here."""
 
@@ -31,9 +31,9 @@ _FIRST_TOKEN = 40_001
 Candle = dict[str, Any]
 
 
-def ms(clock: str, date: str = FRIDAY) -> int:
+def ms(clock: str, on: str = FRIDAY) -> int:
     """Indian wall clock to ms UTC."""
-    return round(datetime.fromisoformat(f"{date}T{clock}").replace(tzinfo=INDIA).timestamp() * 1000)
+    return round(datetime.fromisoformat(f"{on}T{clock}").replace(tzinfo=INDIA).timestamp() * 1000)
 
 
 def shares(count: int, exchange: str = "NSE_EQ") -> list[Instrument]:
@@ -69,9 +69,9 @@ class Deal:
     volume: int
 
     @property
-    def date(self) -> str:
-        """The trading date in India; none of the deals here is at night."""
-        return datetime.fromtimestamp(self.time_ms / 1000, INDIA).date().isoformat()
+    def day(self) -> int:
+        """The trading date in India by its number; none of the deals here is at night."""
+        return (self.time_ms + INDIA_MS) // DAY_MS
 
     @property
     def timed(self) -> TimedTick:
@@ -90,14 +90,14 @@ class Trading:
     """Makes deals, and knows each instrument's volume of the day."""
 
     def __init__(self) -> None:
-        self._volumes: dict[tuple[str, str], int] = defaultdict(int)
+        self._volumes: dict[tuple[str, int], int] = defaultdict(int)
 
-    def deal(self, one: Instrument, paise: int, size: int, at: str | int, date: str = "") -> Deal:
-        """The next trade of an instrument, at a clock (of Friday) or at ms UTC."""
-        at_ms = ms(at, date or FRIDAY) if isinstance(at, str) else at
-        day = Deal(one, paise, size, at_ms, 0).date
-        self._volumes[one.key, day] += size
-        return Deal(one, paise, size, at_ms, self._volumes[one.key, day])
+    def deal(self, one: Instrument, paise: int, size: int, at: str | int) -> Deal:
+        """The next trade of an instrument, at a clock of Friday or at ms UTC."""
+        at_ms = ms(at) if isinstance(at, str) else at
+        name = one.key, Deal(one, paise, size, at_ms, 0).day
+        self._volumes[name] += size
+        return Deal(one, paise, size, at_ms, self._volumes[name])
 
     def stretch(
         self, instruments: Sequence[Instrument], count: int, per_s: float, first: str | int
@@ -107,7 +107,7 @@ class Trading:
         return [
             self.deal(
                 instruments[number % len(instruments)],
-                5 * (20_000 + number * 37 % 2_111 - number * 11 % 977),
+                5 * (20_000 + number // 997 + number * 7 % 23 - number * 3 % 19),
                 1 + number % 83,
                 first_ms + int(number * 1000 / per_s),
             )
@@ -125,7 +125,7 @@ class DealTape:
         self.deals = deals
         listed = chain(instruments, (deal.instrument for deal in deals))
         self.instruments: Mapping[str, Instrument] = {one.key: one for one in listed}
-        self.dates: tuple[str, ...] = tuple(sorted({deal.date for deal in deals}))
+        self.dates = tuple(map(_date, sorted({deal.day for deal in deals})))
 
     def previous_close(self, key: str) -> float:
         return 1_000.0
@@ -138,9 +138,13 @@ class DealTape:
             yield [deal.timed for deal in self.deals[start : start + _CHUNK]]
 
 
-def closing_states(instruments: Iterable[Instrument], date: str = YESTERDAY) -> list[TimedTick]:
+def _date(day: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+
+
+def closing_states(instruments: Iterable[Instrument], on: str = YESTERDAY) -> list[TimedTick]:
     """What brokers know of instruments before a day: their last trades of the day before."""
-    at_ms = ms("15:29:59", date)
+    at_ms = ms("15:29:59", on)
     return [Deal(one, 100_000, 1, at_ms, BEFORE_VOLUME).timed for one in instruments]
 
 
@@ -153,10 +157,10 @@ def candles(
     late adds nothing more, since the one before it told of it. Of deals at places in ``missed``
     nothing came but, afterwards, how far the volume had got.
     """
-    known: dict[tuple[str, str], int] = defaultdict(int)
+    known: dict[tuple[str, int], int] = defaultdict(int)
     minutes: dict[tuple[str, int], list[tuple[Deal, int]]] = defaultdict(list)
     for place, deal in enumerate(told):
-        name = deal.instrument.key, deal.date
+        name = deal.instrument.key, deal.day
         new = max(0, deal.volume - known[name])
         known[name] += new
         if missed is None or place not in missed:
