@@ -233,6 +233,35 @@ async def test_a_lost_connection_is_a_hole_only_if_the_market_was_open() -> None
         assert stage.feed.last_ending == "one: dropped: without a closing frame"
 
 
+async def test_in_the_auction_silence_is_no_fault_but_a_lost_connection_is_a_hole() -> None:
+    async with (
+        staged(0, 0, live=lambda: False, trading=lambda: True) as stage,
+        feeding(stage),
+    ):
+        await until(lambda: stage.feed.healthy)
+        await stage.play_more()
+        stage.rivals[0].mute = True
+        await asyncio.sleep(3 * LIMITS.silence_s)
+        assert stage.feed.active == "one"
+        stage.rivals[0].mute = False
+        stage.ticks.clear()
+        await stage.drop(0)
+        await stage.play_while(lambda: not stage.ticks)
+        assert stage.feed.statistics.connections == 2
+
+
+async def test_a_change_of_brokers_in_the_night_is_no_hole() -> None:
+    async with staged(0, 0, live=lambda: False) as stage, feeding(stage):
+        await until(lambda: stage.feed.healthy)
+        await stage.play_more()
+        await stage.rivals[0].send("fatal")
+        await until(lambda: stage.feed.active == "two" and stage.feed.healthy)
+        await stage.play_more()
+        assert stage.switches() == [(None, "one", "start", False), ("one", "two", "ended", False)]
+        assert stage.feed.statistics.connections == 1
+        assert stage.feed.statistics.switched_to == {"two": 1}
+
+
 async def test_when_every_broker_has_ended_the_feed_says_why() -> None:
     async with staged(0, 0) as stage:
         for broker in stage.brokers:
