@@ -61,7 +61,7 @@ def broker_rows(plan: Plan, kind: BrokerKind, redis: RedisServer) -> Iterator[Ro
     for _ in plan.counted(f"{NAME}, {kind.name}"):
         rates.append(timed(made, redis).rate)
         wrong += differences(redis.url, [made])
-    with machine.on_core(0):
+    with machine.on_core(0), machine.hidden_data():
         reference = machine.median([decode_rate(made) for _ in range(plan.runs)])
         folds = machine.median([fold_p99_us(made) for _ in range(plan.runs)])
     complain(NAME, wrong)

@@ -70,16 +70,21 @@ def on_core(which: int) -> Iterator[None]:
 
 
 def run_on_loop(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-    """Run a coroutine on uvloop, as the services do.
+    """Run a coroutine on uvloop, as the services do, with the benchmark's own data hidden."""
+    with hidden_data(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(work())
 
-    The benchmark's own data are hidden from the garbage collector meanwhile: a service does
-    not carry its input and its oracle along.
+
+@contextmanager
+def hidden_data() -> Iterator[None]:
+    """Hide the benchmark's own data from the garbage collector.
+
+    A service does not carry its input and its oracle along.
     """
     gc.collect()
     gc.freeze()
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(work())
+        yield
     finally:
         gc.unfreeze()
 
