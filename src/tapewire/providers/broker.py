@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Protocol
+from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
@@ -103,6 +104,16 @@ class Address(Struct, frozen=True):
 
     url: str
     headers: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return "Address(***)"
+
+    @property
+    def secrets(self) -> list[str]:
+        """What of it must not be shown: the values of its query, as written and as meant."""
+        query = self.url.partition("?")[2]
+        written = [part.partition("=")[2] for part in query.split("&")]
+        return [*written, *map(unquote_plus, written), *self.headers.values()]
 
 
 class Broker(Protocol):

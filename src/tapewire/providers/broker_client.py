@@ -15,12 +15,12 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct, field, to_builtins
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from tapewire.market.instruments import Instrument
 from tapewire.model.events import TICK_SNAPSHOT, Tick
 from tapewire.model.rows import Reference
-from tapewire.providers.broker import Broker, BrokerConnection, BrokerError, Ending
+from tapewire.providers.broker import Address, Broker, BrokerConnection, BrokerError, Ending
 from tapewire.providers.broker_socket import (
     AGAIN,
     BrokerSocket,
@@ -28,6 +28,7 @@ from tapewire.providers.broker_socket import (
     dropped,
     open_socket,
     unreachable,
+    without_secrets,
 )
 from tapewire.providers.disconnects import BackOff, Fatal, RefreshToken
 from tapewire.providers.socket_client import SocketClient, leave
@@ -254,12 +255,16 @@ class BrokerClient(SocketClient[ClientBounds]):
             return refused.ending
         except TimeoutError:
             return Ending("unauthorized", AGAIN, "the broker's REST gave no answer in time")
+        return without_secrets(await self._connect(address, take), address)
+
+    async def _connect(self, address: Address, take: Take) -> Ending:
+        """Open the socket and read it to its end; returns why it ended."""
         self.state = ClientState.CONNECTING
         try:
             socket = await open_socket(address, self._bounds)
         except InvalidStatus as refused:
             return self.broker.refused(refused.response.status_code)
-        except (OSError, InvalidHandshake, InvalidURI, ValueError) as error:
+        except (OSError, WebSocketException, ValueError) as error:
             return unreachable(error)
         return await self._hold(socket, take)
 

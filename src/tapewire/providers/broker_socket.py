@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+from msgspec import structs
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.frames import Frame, Opcode
@@ -14,9 +15,14 @@ from websockets.frames import Frame, Opcode
 from tapewire.providers.broker import Address, Ending
 from tapewire.providers.disconnects import UNTRUSTED, BackOff, Fatal
 from tapewire.providers.socket_client import SocketBounds, connecting
+from tapewire.runtime.redact import Redactor
 
 AGAIN: Final = BackOff(0.0)
 """After an ending that no broker's table names: only the growing, jittered wait."""
+
+BAD_ADDRESS: Final = Fatal(
+    "check the broker's addresses in the settings, and a proxy's in the environment"
+)
 
 _LIFE: Final = frozenset({Opcode.PING, Opcode.PONG})
 
@@ -59,6 +65,11 @@ async def open_socket(address: Address, bounds: ClientBounds) -> BrokerSocket:
     return cast("BrokerSocket", await made)
 
 
+def without_secrets(ending: Ending, address: Address) -> Ending:
+    """An ending that shows nothing of what the address carried, whoever repeated it."""
+    return structs.replace(ending, detail=Redactor(address.secrets).text(ending.detail))
+
+
 def dropped(closed: ConnectionClosed) -> Ending:
     """The ending of a connection that the other side closed, or that broke."""
     frame = closed.rcvd
@@ -71,6 +82,6 @@ def unreachable(error: Exception) -> Ending:
     if isinstance(error, ssl.SSLCertVerificationError):
         return Ending("untrusted", UNTRUSTED, error.verify_message)
     if not isinstance(error, OSError | InvalidHandshake):
-        return Ending("bad_address", Fatal("check the broker's addresses in the settings"))
+        return Ending("bad_address", BAD_ADDRESS)
     detail = str(error) if isinstance(error, OSError) else type(error).__name__
     return Ending("unreachable", AGAIN, detail or type(error).__name__)
