@@ -75,6 +75,7 @@ class TickFold(SecondFold[Tick, Logged]):
         self._takers = [part for part in parts if isinstance(part, TakesBaselines)]
         self._days: dict[tuple[str, str], DayVolume] = {}
         self._current: dict[tuple[str, str], tuple[Bar, DayVolume]] = {}
+        self._regular: dict[tuple[str, str], Bar] = {}
         self._moved: dict[str, DayVolume] = {}
         self._logged: dict[str, DayVolume] = {}
         self._unsaved: dict[str, DayVolume] = {}
@@ -82,25 +83,25 @@ class TickFold(SecondFold[Tick, Logged]):
         self._undated = False
 
     def _fold(self, ticks: Iterable[Tick]) -> None:
-        """The hot loop: a tick that moves its instrument on within the second takes no call."""
-        second_ms, cut_ms, find = self._clock.second_ms, self._clock.cut_ms, self._current.get
+        """The hot loop: a tick that moves its instrument on touches one bar.
+
+        A bar is regular while its close is all that its instrument's ``DayVolume`` would say:
+        that is caught up with before anybody looks.
+        """
+        cut_ms, find = self._clock.cut_ms, self._regular.get
         for tick in ticks:
-            t, price, volume = tick.timestamp_ms, tick.last_price, tick.day_volume
-            entry = find((tick.exchange, tick.token))
-            if entry is not None and volume is not None and price is not None:
-                bar, day = entry
-                known = day.volume
+            bar = find((tick.exchange, tick.token))
+            if bar is not None:
+                t, price, volume = tick.timestamp_ms, tick.last_price, tick.day_volume
                 if (
-                    0 <= known < volume
-                    and second_ms <= t < cut_ms
-                    and t >= day.t
-                    and t >= bar.close_t
-                    and 0 < price < inf
+                    volume is not None
+                    and price is not None
+                    and volume > bar.close_q
+                    and bar.close_t <= t < cut_ms
+                    and 0.0 < price < inf
                     and not tick.flags & _UNSIZED
                 ):
-                    size = volume - known
-                    day.volume, day.t, day.price, day.lower = volume, t, price, -1
-                    bar.seen += 1
+                    size = volume - bar.close_q
                     bar.trades += 1
                     bar.volume += size
                     if size > bar.largest:
@@ -111,26 +112,36 @@ class TickFold(SecondFold[Tick, Logged]):
                     elif price < bar.low:
                         bar.low = price
                     bar.close, bar.close_t, bar.close_q = price, t, volume
-                    bar.last_t = t
                     continue
             self._irregular(tick)
-            second_ms, cut_ms, find = self._clock.second_ms, self._clock.cut_ms, self._current.get
+            cut_ms, find = self._clock.cut_ms, self._regular.get
 
     def _irregular(self, tick: Tick) -> None:
         """The first of a second or a day, a snapshot, a late one, or one that does not count."""
+        name = (tick.exchange, tick.token)
+        bar = self._regular.pop(name, None)
+        if bar is not None:
+            _catch_up(self._days[name], bar)
         reason = objection(tick) or self._untimely(tick)
         if reason:
             self.skipped[reason] += 1
-            return
-        name, t = (tick.exchange, tick.token), tick.timestamp_ms
-        turn_ms, day = self._turn_ms(t), self._days.get(name)
-        if day is None:
-            key = instrument_key(*name)
-            self._days[name] = day = DayVolume.first(key, turn_ms, tick, self.skipped)
-            self._moved[key], self._stood[key] = day, day.baseline
-            return
-        unseen = day.unseen
-        size = day.take(turn_ms, tick, self.skipped)
+        elif name in self._days:
+            self._take(tick, self._days[name])
+        else:
+            self._begin(tick, name)
+        entry = self._current.get(name)
+        if entry is not None and _is_regular(*entry):
+            self._regular[name] = entry[0]
+
+    def _begin(self, tick: Tick, name: tuple[str, str]) -> None:
+        key = instrument_key(*name)
+        day = DayVolume.first(key, self._turn_ms(tick.timestamp_ms), tick, self.skipped)
+        self._days[name] = self._moved[key] = day
+        self._stood[key] = day.baseline
+
+    def _take(self, tick: Tick, day: DayVolume) -> None:
+        t, unseen = tick.timestamp_ms, day.unseen
+        size = day.take(self._turn_ms(t), tick, self.skipped)
         if size >= 0 or tick.flags & TICK_SNAPSHOT:
             self._moved[day.key] = day
         if day.unseen != unseen or tick.flags & TICK_SNAPSHOT:
@@ -138,7 +149,7 @@ class TickFold(SecondFold[Tick, Logged]):
         if size >= 0:
             if t >= self._clock.cut_ms:
                 self._cut(t)
-            self._put(self._bar_at(t, name, day), tick, size)
+            self._put(self._bar_at(t, (tick.exchange, tick.token), day), tick, size)
 
     def _untimely(self, tick: Tick) -> str | None:
         """Why a time does not count; a baseline may be of any trading day."""
@@ -180,18 +191,22 @@ class TickFold(SecondFold[Tick, Logged]):
             one.volume = one.largest = size
             one.notional, one.trades = notional(price, size), 1
         bar.merge(one)
-        bar.last_t = max(bar.last_t, t)
 
     def _end(self, timestamp_ms: int) -> None:
         """The volumes that the second moved are kept with the next flush."""
+        self._settle()
         self._unsaved |= self._logged | self._moved
         self._unsaved |= {day.key: day for _, day in self._current.values()}
         waiting = self._tell_baselines()
         turned = self._end_with(timestamp_ms, [bar for bar, _ in self._current.values()])
-        self._current, self._logged = {}, {}
+        self._current, self._regular, self._logged = {}, {}, {}
         self._stood, self._moved = waiting, self._days_of(waiting)
         if turned:
             self._turn()
+
+    def _settle(self) -> None:
+        for name, bar in self._regular.items():
+            _catch_up(self._days[name], bar)
 
     def _days_of(self, keys: Iterable[str]) -> dict[str, DayVolume]:
         return {key: self._days[_name_of(key)] for key in keys}
@@ -215,16 +230,19 @@ class TickFold(SecondFold[Tick, Logged]):
 
     def _changes(self) -> Changes:
         """Changes of every part, and the private state of the current second."""
+        self._settle()
         if self._log.wants_all:
             self._unsaved |= self._logged
             self._drained, self._logged = {}, {}
             self._moved |= self._days_of(self._stood)
         drained = self._drained
         unfinished = [
-            (bar, day) for bar, day in self._current.values() if bar.seen != drained.get(bar.symbol)
+            (bar, day)
+            for bar, day in self._current.values()
+            if _moves(bar) != drained.get(bar.symbol)
         ]
         changes = self._clock.drain([bar for bar, _ in unfinished])
-        drained.update((bar.symbol, bar.seen) for bar, _ in unfinished)
+        drained.update((bar.symbol, _moves(bar)) for bar, _ in unfinished)
         self._write_log(changes, unfinished)
         if self._unsaved:
             fields = {key: _encode(day) for key, day in self._unsaved.items()}
@@ -297,7 +315,22 @@ class TickFold(SecondFold[Tick, Logged]):
             bar = self._current[name][0]
         if bar is not None:
             self._current[name] = (bar, day)
-            self._drained[day.key] = bar.seen
+            self._drained[day.key] = _moves(bar)
+
+
+def _catch_up(day: DayVolume, bar: Bar) -> None:
+    """What a regular bar says of its day."""
+    day.volume, day.t, day.price = bar.close_q, bar.close_t, bar.close
+
+
+def _is_regular(bar: Bar, day: DayVolume) -> bool:
+    known = (day.volume, day.t, day.price)
+    return day.lower < 0 and (bar.close_q, bar.close_t, bar.close) == known
+
+
+def _moves(bar: Bar) -> int:
+    """A number that grows with everything that happens to a bar."""
+    return bar.seen + bar.trades
 
 
 def _name_of(key: str) -> tuple[str, str]:
