@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 from yarl import URL
 
+from tapewire.market.instruments import Instrument
 from tapewire.providers.broker import Broker, BrokerError
 from tapewire.providers.broker_factory import CREDENTIALS, BrokerFactory
 from tapewire.providers.disconnects import Fatal
@@ -151,3 +152,23 @@ async def test_a_token_that_is_given_beats_its_file(tmp_path: Path) -> None:
     assert await authorized(dhan) == "dhan-hush"
     assert made.token_files == {}
     await dhan.close()
+
+
+async def test_the_plus_plan_has_thirty_levels_of_fifty_instruments(tmp_path: Path) -> None:
+    chosen = {"upstox_plan": "plus", "upstox_mode": "full_d30"}
+    (upstox,) = factory(tmp_path, brokers="upstox", **TOKENS, **chosen).make()
+    connection = upstox.connection(0.0)
+    connection.opened(0.0)
+    listed = [
+        Instrument(exchange="NSE_EQ", token=str(number), symbol="", broker_key=f"NSE_EQ|{number}")
+        for number in range(51)
+    ]
+    with pytest.raises(ValueError, match="51 instruments in mode full_d30; the plan allows 50"):
+        connection.subscribe(listed)
+    connection.subscribe(listed[:50])
+    assert b'"mode":"full_d30"' in b"".join(map(_bytes, connection.data_to_send()))
+    await upstox.close()
+
+
+def _bytes(message: bytes | str) -> bytes:
+    return message.encode() if isinstance(message, str) else message

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tapewire.cli.broker_parts import build_brokers
+from tapewire.market.instruments import InstrumentKind
 from tapewire.model.events import TICK_SNAPSHOT, Tick
 from tapewire.providers.broker_client import BrokerClient
 from tapewire.runtime.settings import Settings
@@ -40,16 +41,20 @@ async def listen(client: BrokerClient, count: int) -> list[Tick]:
     return heard[:count]
 
 
-async def heard_from(broker: str, tape: TickTape, folder: Path) -> list[Tick]:
+async def heard_from(
+    broker: str, tape: TickTape, folder: Path, count: int = TICKS, **chosen: str
+) -> list[Tick]:
+    """The first ticks of a simulated broker; ``chosen`` are further settings."""
     token = token_of(broker, "word", NOW_MS)
     around = Surroundings(lambda: NOW_MS, iter(map(str, range(1000))).__next__)
     simulator = broker_simulator(broker, tape, Account(token=token), around, speed="max")
     async with running(simulator), AsyncExitStack() as stack:
-        environ = environment(broker, simulator.rest_url, simulator.ws_url, token)
+        environ = environment(broker, simulator.rest_url, simulator.ws_url, token) | chosen
         (account,), _ = build_brokers(settings_of(environ, folder), stack)
         listed = {one.key: one for one in await account.instruments()}
         assert listed.keys() == tape.instruments.keys()
-        return await listen(BrokerClient(account, listed.values()), TICKS)
+        wanted = [one for one in listed.values() if one.kind is not InstrumentKind.INDEX]
+        return await listen(BrokerClient(account, wanted[:50]), count)
 
 
 @pytest.mark.parametrize("broker", ["upstox", "fyers", "dhan"])
@@ -70,3 +75,22 @@ async def test_recorded_trades_come_through_a_brokers_frames_unchanged(
     assert [
         (tick.symbol, tick.last_price, tick.day_volume, tick.timestamp_ms) for tick in heard
     ] == expected
+
+
+@pytest.mark.parametrize(
+    ("broker", "chosen", "has_volume"),
+    [
+        ("upstox", {"UPSTOX_MODE": "ltpc"}, False),
+        ("upstox", {"UPSTOX_MODE": "option_greeks"}, True),
+        ("fyers", {"FYERS_MODE": "lite"}, False),
+        ("dhan", {"DHAN_MODE": "ticker"}, False),
+        ("dhan", {"DHAN_MODE": "full"}, True),
+    ],
+)
+async def test_every_mode_that_can_be_set_brings_prices(
+    broker: str, chosen: dict[str, str], has_volume: bool, tmp_path: Path
+) -> None:
+    tape = parse_tape("generator:seed=3,date=2026-11-20,at=09:15,until=09:20")
+    heard = await heard_from(broker, tape, tmp_path, 500, **chosen)
+    assert all(tick.last_price for tick in heard)
+    assert any(tick.day_volume is not None for tick in heard) is has_volume
