@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tapewire import __version__
 from tapewire.runtime.service import Report, State
+from tapewire.runtime.tick_metrics import Metric, tick_metrics
 
 _READY_STATES: Final = frozenset({State.STAND_BY})
 
@@ -87,11 +88,13 @@ def _series(report: Report, uptime_s: float, common: Mapping[str, str]) -> Itera
     for name, kind, value in plain:
         if value is not None:
             yield f"# TYPE {name} {kind}\n{name}{_labels(common)} {value}\n"
-    for name, kind, label, field in _LABELLED:
-        values: Mapping[str, float] = getattr(report, field)
-        if values:
+    everywhere = [
+        Metric(name, kind, label, getattr(report, field)) for name, kind, label, field in _LABELLED
+    ]
+    for name, kind, label, samples in (*everywhere, *tick_metrics(report)):
+        if samples:
             yield f"# TYPE {name} {kind}\n"
-        for key, value in values.items():
+        for key, value in samples.items():
             yield f"{name}{_labels({**common, label: key})} {value}\n"
 
 

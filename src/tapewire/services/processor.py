@@ -317,6 +317,7 @@ class MassiveDataProcessor:
                     "lag_ms": _lag_ms(owner.state, now_ms),
                     "applied": owner.state.applied,
                     "events": owner.state.totals.events,
+                    "candles": owner.state.candles,
                     "lost": owner.state.lost,
                     "duplicates": owner.state.refusals.duplicates,
                     "batches": owner.state.totals.batches,

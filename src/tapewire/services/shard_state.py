@@ -107,6 +107,8 @@ class ShardState:
         self.received_ns = 0
         self.folded = 0
         """Events that this owner folded itself, for rates: not those of owners before it."""
+        self.candles = 0
+        """Candles that this owner wrote, each time that one changed."""
         self._decode = decode
         self._live = live
         self._delay_ms = delay_ms
@@ -259,6 +261,9 @@ class ShardState:
         changes = Changes()
         for analyzer in self.analyzers:
             changes.merge(analyzer.drain())
+        self.candles += sum(
+            len(fields) for name, fields in changes.rows.items() if name.startswith("candles:")
+        )
         changes.gaps, self._gaps = self._gaps, []
         self._told.extend(changes.gaps)
         if self._totals_changed or self._ending_unwritten:
