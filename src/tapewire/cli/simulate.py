@@ -10,7 +10,8 @@ from tapewire.cli.options import Delayed, Faults, Json, Key, Seed, Sources, Spee
 from tapewire.cli.wall_clock import NEW_YORK, WallClock
 
 if TYPE_CHECKING:
-    from tapewire.cli.simulator_service import PlayedSimulator, Playing, Simulator
+    from tapewire.cli.simulator_service import Playing, Simulator
+    from tapewire.simulators.massive import MassiveSimulator
 
 
 class Simulated(StrEnum):
@@ -214,14 +215,14 @@ def build_simulator(
     begin: Beginning = Beginning(),  # noqa: B008 - a tuple
     *,
     delayed: bool = False,
-) -> "PlayedSimulator":
+) -> "MassiveSimulator":
     """The simulator of these sources, not started; SourceError or FaultError (exit code 2)."""
-    from tapewire.cli.simulator_service import PlayedSimulator
     from tapewire.providers.massive.feeds import DELAY_MS
+    from tapewire.simulators.massive import MassiveSimulator
     from tapewire.simulators.resumed import resume
     from tapewire.simulators.source_strings import parse_source
 
-    return PlayedSimulator(
+    return MassiveSimulator(
         resume([parse_source(text) for text in sources], begin.skipped_ms),
         speed=speed,
         once=once,

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -15,29 +14,8 @@ from tapewire.simulators.statistics import Statistics
 
 ANY_KEY = "any-key-will-do"
 
-
-CLOSING_S = 5.0
-"""How long clients may take to answer the close at the end of the source."""
-
-
 PATIENCE_S = 1.5
 """How long a simulator that ends with its clients lets them go first."""
-
-
-class PlayedSimulator(MassiveSimulator):
-    """A simulator whose end one can wait for, and that of its clients."""
-
-    async def left(self, within_s: float) -> None:
-        """Return when nobody is connected any more, at the latest ``within_s`` from now."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await self._audience.gone()
-
-    async def ended(self) -> None:
-        """Return when the source has ended (with ``once``) or failed, and the clients are gone."""
-        await self.finished.wait()
-        if self._playing is not None:
-            await asyncio.wait({self._playing}, timeout=CLOSING_S)
 
 
 class Simulator(Protocol):

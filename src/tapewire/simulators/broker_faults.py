@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tapewire.simulators.broker_voice import HttpAnswer
-from tapewire.simulators.faults import LATE_MS, Fault, FaultError, twice
+from tapewire.simulators.faults import LATE_MS, Fault, FaultError, KnownFaults, twice
 from tapewire.simulators.line import Line
 from tapewire.simulators.sources import TimedTick
 
@@ -88,20 +88,4 @@ def parse_fault(text: str) -> Fault:
     return Fault(int(match["after"] or 0), match["name"] + (match["code"] or ""))
 
 
-class LoginFaults:
-    """Refusals of logins to come, in the order in which they were planned."""
-
-    def __init__(self) -> None:
-        self._planned: list[str] = []
-
-    def plan(self, name: str) -> None:
-        """One more; it hits the next upgrade or call that it fits."""
-        self._planned.append(name)
-
-    def take(self, answers: Mapping[str, HttpAnswer]) -> tuple[str, HttpAnswer] | None:
-        """The first planned fault among ``answers`` and what to answer; None without one."""
-        name = next((name for name in self._planned if name in answers), None)
-        if name is None:
-            return None
-        self._planned.remove(name)
-        return name, answers[name]
+KNOWN: Final = KnownFaults(parse_fault, CONNECTION_FAULTS, LOGIN_FAULTS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Final, Generic, NamedTuple
 
 from tapewire.simulators.sources import Slice, Timed, TimedEvent
@@ -69,6 +69,40 @@ class Fault(NamedTuple):
         return cls(int(match["after"] or 0), match["name"])
 
 
+class KnownFaults(NamedTuple):
+    """The faults of a kind of simulator: how they are read, and which hit clients and logins."""
+
+    parse: Callable[[str], Fault]
+    connection: Mapping[str, str]
+    login: Mapping[str, str]
+
+
+KNOWN: Final = KnownFaults(Fault.parse, CONNECTION_FAULTS, LOGIN_FAULTS)
+
+
+def kind_of(fault: str) -> str:
+    """A fault's name without the code that some have (``disconnect:805``)."""
+    return fault.partition(":")[0]
+
+
+class LoginFaults:
+    """Refusals of logins to come, in the order in which they were planned."""
+
+    def __init__(self) -> None:
+        self._planned: list[str] = []
+
+    def plan(self, name: str) -> None:
+        """One more; it hits the next login that it fits."""
+        self._planned.append(name)
+
+    def take(self, among: Container[str]) -> str | None:
+        """The first planned fault of these, which is not planned any more; None without one."""
+        name = next((name for name in self._planned if name in among), None)
+        if name is not None:
+            self._planned.remove(name)
+        return name
+
+
 class FaultScript:
     """The faults still to come, in order of when they are due."""
 
@@ -102,6 +136,10 @@ class Tampering(Generic[Timed]):
         self._armed: deque[str] = deque()
         self._late: deque[Timed] = deque()
         self._swapped: list[Timed] = []
+
+    def knows(self, name: str) -> bool:
+        """Whether a fault is one of these."""
+        return name in self._changes or name in ("late", "out_of_order")
 
     def arm(self, name: str) -> None:
         """Make an event fault happen to the next event."""

@@ -89,6 +89,14 @@ class Line:
         self.closing = False
         self.muted = False
 
+    @property
+    def listening(self) -> bool:
+        """Whether events are to be sent to it."""
+        return not self.closing
+
+    def ended(self) -> None:
+        """The connection is over. Called once."""
+
     def put(self, frame: bytes | str) -> None:
         """Send one frame as it is; a reader too far behind is disconnected instead."""
         if self.closing:

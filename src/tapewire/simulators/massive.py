@@ -24,40 +24,29 @@ trade at a price now; ``GET {rest_url}/_simulator/statistics`` answers with `Sta
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 
 from tapewire.simulators.connection import Account, Connection, Excess
-from tapewire.simulators.faults import (
-    CONNECTION_FAULTS,
-    CUT_OFF_FRAME,
-    LOGIN_FAULTS,
-    NOT_AN_ARRAY,
-    Fault,
-)
+from tapewire.simulators.faults import CUT_OFF_FRAME, KNOWN, NOT_AN_ARRAY, Fault
 from tapewire.simulators.massive_rest import RestSide
 from tapewire.simulators.pacing import Speed
-from tapewire.simulators.player import Audience, Player
+from tapewire.simulators.player import Player
 from tapewire.simulators.rest_faults import RestFaults
+from tapewire.simulators.server import SimulatedServer
 from tapewire.simulators.sources import MergedSources, Source
-from tapewire.simulators.statistics import Statistics
 
 _PATH = "/stocks"
-_SHUTDOWN_S = 0.2
-"""How long a REST call that is being answered may take once the simulator stops."""
 
 
-class MassiveSimulator:
+class MassiveSimulator(SimulatedServer[Connection]):
     """A provider of one's own on ``host``, on free ports unless given.
 
     ``key`` is the only one that may log in; without it any that is not empty may. ``account``
@@ -69,6 +58,9 @@ class MassiveSimulator:
     ``delay_ms`` sends everything so much event time late, as a delayed feed does (speeds ``max``
     and ``N/s`` know no time to be late for).
     """
+
+    known = KNOWN
+    _player: Player
 
     def __init__(
         self,
@@ -89,19 +81,17 @@ class MassiveSimulator:
         delay_ms: int = 0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        super().__init__(
+            once=once,
+            host=host,
+            port=port,
+            rest_port=rest_port,
+            ping_interval_s=ping_interval_s,
+            tls=tls,
+        )
         self.source = MergedSources(sources)
         self.account = account or Account()
         self._key = key
-        self.statistics = Statistics()
-        self.finished = asyncio.Event()
-        self._once = once
-        self._ending = (1000, "")
-        self._host, self._port, self._rest_port = host, port, rest_port
-        self._tls, self._ping_interval_s = tls, ping_interval_s
-        self._audience = Audience()
-        self._login_faults: list[str] = []
-        self._server: Server | None = None
-        self._playing: asyncio.Task[None] | None = None
         self._player = Player(
             self.source,
             Speed.parse(speed),
@@ -113,7 +103,6 @@ class MassiveSimulator:
             head_start_ms=head_start_ms - delay_ms,
         )
         self._rest = self._rest_side(key)
-        self._rest_runner: web.AppRunner | None = None
         for fault in map(Fault.parse, faults):
             self._plan(fault)
 
@@ -135,138 +124,32 @@ class MassiveSimulator:
         """The REST side's faults still to come."""
         return self._rest.faults
 
-    @property
-    def port(self) -> int:
-        """The WebSocket's port, once started."""
-        if self._server is None:
-            raise RuntimeError("the simulator has no port yet; call start() first")
-        return int(next(iter(self._server.sockets)).getsockname()[1])
-
-    @property
-    def ws_url(self) -> str:
-        """``ws://host:port``; clients append ``/stocks``."""
-        return f"{'wss' if self._tls else 'ws'}://{self._host}:{self.port}"
-
-    @property
-    def rest_url(self) -> str:
-        """``http://host:port`` of the REST side, once started."""
-        if self._rest_runner is None or not self._rest_runner.addresses:
-            raise RuntimeError("the simulator has no REST port yet; call start() first")
-        return f"http://{self._host}:{self._rest_runner.addresses[0][1]}"
-
-    async def start(self) -> None:
-        """Listen on both ports; OSError, and nothing left behind, when one is taken."""
-        self._rest_runner = web.AppRunner(
-            self._rest.application(), access_log=None, shutdown_timeout=_SHUTDOWN_S
-        )
-        await self._rest_runner.setup()
-        try:
-            await web.TCPSite(self._rest_runner, self._host, self._rest_port).start()
-            await self._listen()
-        except OSError:
-            await self._rest_runner.cleanup()
-            raise
-        self._playing = asyncio.create_task(self._play(), name="simulator")
-
-    async def _listen(self) -> None:
-        self._server = await serve(
-            self._attend,
-            self._host,
-            self._port,
-            process_request=self._upgrade,
-            compression=None,
-            ping_interval=self._ping_interval_s,
-            close_timeout=1,
-            ssl=self._tls,
-        )
-
-    async def stop(self) -> None:
-        """End the stream and close every connection with 1001; what the stream raised is raised."""
-        for connection in self._audience.connections:
-            if connection.muted:
-                connection.reset()
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-        if self._rest_runner is not None:
-            await self._rest_runner.cleanup()
-        if self._playing is not None:
-            self._playing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._playing
-
-    def inject(self, fault: str, after: int = 0) -> None:
-        """Make a fault happen once ``after`` more events were sent; FaultError if unknown.
-
-        A connection fault with ``after=0`` happens now, also when no events flow.
-        """
-        name = Fault.parse(fault).name
-        if name in CONNECTION_FAULTS and after == 0:
-            self._strike(name)
-        else:
-            self._plan(Fault(self.statistics.taken + after if after else 0, name))
-
-    def _plan(self, fault: Fault) -> None:
-        if fault.name in LOGIN_FAULTS and fault.after == 0:
-            self._login_faults.append(fault.name)
-        else:
-            self._player.plan(fault)
-
-    def _strike(self, name: str) -> None:
-        """Make a connection fault happen to all who listen, or prepare one for the next login."""
-        if name in LOGIN_FAULTS:
-            self._login_faults.append(name)
-            return
-        self.statistics.faults[name] += 1
-        for connection in self._audience.listeners():
-            _STRIKES[name](connection)
-
-    def _takes_login_fault(self, name: str) -> bool:
-        if name not in self._login_faults:
-            return False
-        self._login_faults.remove(name)
-        self.statistics.faults[name] += 1
-        return True
+    def _application(self) -> web.Application:
+        return self._rest.application()
 
     def _upgrade(self, connection: ServerConnection, request: HttpRequest) -> Response | None:
         if request.path.partition("?")[0] != _PATH:
             return connection.respond(HTTPStatus.NOT_FOUND, "404 page not found\n")
-        if self._takes_login_fault("refuse_upgrade"):
+        if self._takes(("refuse_upgrade",)):
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "try again later\n")
         return None
 
-    async def _attend(self, socket: ServerConnection) -> None:
-        """Serve one client from greeting to close."""
-        self.statistics.connections += 1
-        connection = Connection(socket, self.account, self.statistics)
-        self._audience.connections.append(connection)
-        sending = asyncio.create_task(connection.outbox.run())
-        try:
-            await self._converse(connection)
-        except ConnectionClosed:
-            connection.closing = True  # the client is gone, or was dropped by a fault
-        finally:
-            connection.closing = True
-            connection.outbox.discard()
-            self._audience.connections.remove(connection)
-            self._audience.changed()
-            sending.cancel()
-            with suppress(asyncio.CancelledError, ConnectionClosed):
-                await sending
+    def _line(self, socket: ServerConnection) -> Connection:
+        return Connection(socket, self.account, self.statistics)
 
-    async def _converse(self, connection: Connection) -> None:
-        connection.say("connected")
-        if await self._admit(connection):
-            connection.say("auth_success")
-            self._enforce_limit(connection, Excess.KILL_OLDEST)
-        async for request in connection.requests():
-            if connection.closing:
+    async def _converse(self, line: Connection) -> None:
+        line.say("connected")
+        if await self._admit(line):
+            line.say("auth_success")
+            self._enforce_limit(line, Excess.KILL_OLDEST)
+        async for request in line.requests():
+            if line.closing:
                 continue
-            connection.handle(request)
-            if connection.listening:
-                self._enforce_limit(connection, Excess.REJECT_NEWCOMER)
+            line.handle(request)
+            if line.listening:
+                self._enforce_limit(line, Excess.REJECT_NEWCOMER)
             if self.finished.is_set():
-                connection.close(*self._ending)
+                line.close(*self._ending)
             self._audience.changed()
 
     async def _admit(self, connection: Connection) -> bool:
@@ -279,7 +162,7 @@ class MassiveSimulator:
             return False
         if key is None:
             return False
-        if self._takes_login_fault("bad_key") or not self._accepts(key):
+        if self._takes(("bad_key",)) or not self._accepts(key):
             self.statistics.refused_logins += 1
             connection.say("auth_failed")
             connection.drop()
@@ -295,28 +178,14 @@ class MassiveSimulator:
         """Close whoever loses when the account has too many connections (massive.md, 1.3)."""
         if self.account.on_excess is not policy:
             return
-        holding = [one for one in self._audience.connections if one.holds_a_place]
+        holding = [one for one in self._audience.lines if one.holds_a_place]
         losers = [newcomer] if policy is Excess.REJECT_NEWCOMER else holding
         for loser in losers[: max(0, len(holding) - self.account.max_connections)]:
             self.statistics.kicked += 1
             loser.kick("max_connections")
 
-    async def _play(self) -> None:
-        try:
-            await self._player.run()
-        except Exception:
-            self._end(1011, "the source failed")
-            raise
-        if self._once:
-            self._end(1000, "end of source")
-            await self._audience.gone()
-
-    def _end(self, code: int, reason: str) -> None:
-        """Close every connection, and those that still come as soon as they subscribe."""
-        for connection in self._audience.connections:
-            connection.close(code, reason)
-        self._ending = (code, reason)
-        self.finished.set()
+    def _hit(self, line: Connection, fault: str) -> None:
+        _STRIKES[fault](line)
 
 
 _STRIKES: Final[Mapping[str, Callable[[Connection], None]]] = {

@@ -26,7 +26,7 @@ from tapewire.simulators.rest_answers import (
 )
 from tapewire.simulators.rest_bars import BarHistory, bar_row, rest_of
 from tapewire.simulators.rest_company import PNG, Companies
-from tapewire.simulators.rest_controls import Controls
+from tapewire.simulators.rest_controls import MassiveControls
 from tapewire.simulators.rest_faults import Handler, RestFaults
 from tapewire.simulators.rest_snapshots import Latest, TickerNow
 from tapewire.simulators.rest_tables import (
@@ -82,7 +82,7 @@ class RestSide:
         self._calendar = SessionCalendar.load("XNYS")
         self._answers = Answers()
         self.faults = RestFaults(self._answers, statistics.faults)
-        self._controls = Controls(self.faults, statistics, inject, trade)
+        self._controls = MassiveControls(self.faults, statistics, inject, trade)
         self._companies = Companies(self._calendar, self._today)
         self._bars = BarHistory(reference, self._calendar, self._is_over)
 

@@ -1,7 +1,4 @@
-"""What whoever runs a simulator may tell it over HTTP: faults, prices; and ask it: statistics.
-
-These routes are ours, below ``/_simulator/``, and need no key.
-"""
+"""What whoever runs Massive's simulator may tell it beside faults: faults of REST, and prices."""
 
 from __future__ import annotations
 
@@ -10,18 +7,12 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
+from tapewire.simulators.controls import Controls
 from tapewire.simulators.faults import FaultError
 from tapewire.simulators.prints import PrintError
 from tapewire.simulators.rest_answers import json_response
 from tapewire.simulators.rest_faults import RestFault, RestFaults
 from tapewire.simulators.statistics import Statistics
-
-
-class FaultRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of ``POST /_simulator/faults``: what, and after how many more events."""
-
-    fault: str
-    after: int = 0
 
 
 class PriceRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,12 +22,8 @@ class PriceRequest(msgspec.Struct, forbid_unknown_fields=True):
     price: float
 
 
-class Controls:
-    """The simulator's own routes.
-
-    ``inject`` takes a fault's name and the number of further events; ``trade`` makes a ticker
-    trade at a price.
-    """
+class MassiveControls(Controls):
+    """The routes of Massive's simulator; ``trade`` makes a ticker trade at a price."""
 
     def __init__(
         self,
@@ -45,28 +32,18 @@ class Controls:
         inject: Callable[[str, int], None],
         trade: Callable[[str, float], Awaitable[int]],
     ) -> None:
+        super().__init__(statistics, inject)
         self._faults = faults
-        self._statistics = statistics
-        self._inject = inject
         self._trade = trade
 
     def routes(self) -> list[web.RouteDef]:
         """All of them."""
         return [
-            web.post("/_simulator/faults", self._add_fault),
+            *super().routes(),
             web.post("/_simulator/rest_faults", self._add_rest_fault),
             web.delete("/_simulator/rest_faults", self._clear_rest_faults),
             web.post("/_simulator/price", self._set_price),
-            web.get("/_simulator/statistics", self._show_statistics),
         ]
-
-    async def _add_fault(self, request: web.Request) -> web.Response:
-        try:
-            wanted = msgspec.json.decode(await request.read(), type=FaultRequest)
-            self._inject(wanted.fault, wanted.after)
-        except (msgspec.DecodeError, FaultError) as error:
-            return json_response({"error": str(error)}, 400)
-        return json_response({"planned": wanted.fault, "after": wanted.after})
 
     async def _add_rest_fault(self, request: web.Request) -> web.Response:
         try:
@@ -89,6 +66,3 @@ class Controls:
         return json_response(
             {"symbol": wanted.symbol, "price": wanted.price, "timestamp_ms": time_ms}
         )
-
-    async def _show_statistics(self, _: web.Request) -> web.Response:
-        return json_response(self._statistics.as_dict())
