@@ -21,7 +21,7 @@ from tapewire.providers.batcher import Batcher, Slice
 from tapewire.queues.queue import Queue
 from tapewire.runtime.lease import Lease
 from tapewire.services.listening import Listener, ListenerBounds, ListenerOptions
-from tapewire.services.source import Take
+from tapewire.services.source import Reading, Take
 from tapewire.services.tick_intake import TickIntake
 from tapewire.services.tick_queue import Held, TickQueue
 
@@ -52,33 +52,12 @@ class FeedStatistics(Protocol):
         """A new one means that something was missed before it."""
 
 
-class Feed(Protocol):
+class Feed(Reading, Protocol):
     """Ticks of the active broker (``broker_feed.py``)."""
 
     @property
     def statistics(self) -> FeedStatistics:
         """Counts since it was made."""
-
-    @property
-    def last_ending(self) -> str:
-        """Why the last connection ended, or the active broker was changed."""
-
-    @property
-    def healthy(self) -> bool:
-        """The active broker's data comes wherever it is expected."""
-
-    @property
-    def paused(self) -> bool:
-        """Reading has been stopped by ``pause``."""
-
-    def pause(self) -> None:
-        """Stop reading."""
-
-    def resume(self) -> None:
-        """Read on."""
-
-    def stop(self) -> None:
-        """Make ``run`` return."""
 
     async def run(self, take: TakeTicks) -> None:
         """Hand each frame of the active broker and its ticks to ``take``.

@@ -13,12 +13,8 @@ Take: TypeAlias = Callable[[bytes, Sequence[Slice], int | None], None]
 time of its newest event in ms (None where it says none). Returns at once."""
 
 
-class Source(Protocol):
-    """What a listener reads: a connection that is kept up, and frames cut into slices."""
-
-    @property
-    def connections(self) -> int:
-        """Connections made so far; what came before a new one may not be complete."""
+class Reading(Protocol):
+    """What reads for ever and says how it goes: a source, or the feed behind one."""
 
     @property
     def last_ending(self) -> str:
@@ -40,6 +36,14 @@ class Source(Protocol):
 
     def stop(self) -> None:
         """Make ``run`` return."""
+
+
+class Source(Reading, Protocol):
+    """What a listener reads: a connection that is kept up, and frames cut into slices."""
+
+    @property
+    def connections(self) -> int:
+        """Connections made so far; what came before a new one may not be complete."""
 
     async def run(self, take: Take) -> None:
         """Read until ``stop`` or the source's end.
