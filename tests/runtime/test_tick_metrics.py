@@ -71,7 +71,7 @@ def test_a_processor_has_them_by_shard() -> None:
         "ticks.0": {"events": 1000, "candles": 60},
         "trades.0": {"events": 500, "candles": 20},
     }
-    shown = report("processor", {"late": 2}, shards=shards)
+    shown = report("processor", {"late": 2, "baseline": 400}, shards=shards)
     assert lines(shown, "ticks_processed_total") == ['{shard="ticks.0"} 1000']
     assert lines(shown, "ohlc_updates_total") == ['{shard="ticks.0"} 60', '{shard="trades.0"} 20']
     assert lines(shown, "error_count") == ['{reason="late"} 2']

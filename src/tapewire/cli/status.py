@@ -3,10 +3,11 @@
 import asyncio
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tapewire.cli.options import Json
 from tapewire.cli.output import Column, Form, Printer, Style, count
+from tapewire.cli.wall_clock import IN_INDIA
 
 if TYPE_CHECKING:
     from tapewire.runtime.service import Report
@@ -27,6 +28,8 @@ PLAIN: Final = (
     Column("dropped", "dropped", Style.COUNT),
     Column("waiting", "waiting", Style.COUNT),
     Column("broker", "broker"),
+    Column("switched_ms", "switched", Style.DATE_TIME_IN_INDIA),
+    Column("switch", "switch"),
     Column("reason", "reason"),
 )
 
@@ -61,12 +64,16 @@ def line(report: "Report", now_ms: int) -> dict[str, Any]:
         "dropped": sum(report.drops.values()),
         "waiting": sum(report.queues.values()),
     }
-    active = active_broker(report.detail)
+    active, switch = active_broker(report.detail), last_switch(report.detail)
     notes = [f"ticks of {active}"] if active else []
+    if switch is not None:
+        notes.append(f"{switch} at {_moment(switch.at_ms, now_ms)}")
     words = _WORDS.get(report.service, {})
     notes += [f"{words.get(name, name)} {count(total)}" for name, total in sums.items() if total]
     return sums | {
         "broker": active,
+        "switched_ms": None if switch is None else switch.at_ms,
+        "switch": "" if switch is None else str(switch),
         "service": report.service,
         "instance": report.instance,
         "state": report.state,
@@ -85,6 +92,35 @@ def active_broker(detail: Mapping[str, Any]) -> str:
     if not isinstance(provider, Mapping) or "active" not in provider:
         return ""
     return str(provider["active"] or "nobody")
+
+
+class Switched(NamedTuple):
+    """The last change of the active broker, at wall-clock ms; it reads ``fyers for upstox``."""
+
+    at_ms: int
+    source: str
+    target: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.target} for {self.source} ({self.reason})"
+
+
+def last_switch(detail: Mapping[str, Any]) -> Switched | None:
+    """The last time that a listener changed its broker; None before, and of other services."""
+    provider = detail.get("provider")
+    switches = provider.get("last_switches") if isinstance(provider, Mapping) else None
+    if not switches or (len(switches) == 1 and not switches[0]["source"]):
+        return None  # the first appointment is no change
+    last = switches[-1]
+    source, target = (last[end] or "nobody" for end in ("source", "target"))
+    return Switched(last["at_ms"], source, target, last["reason"])
+
+
+def _moment(at_ms: int, now_ms: int) -> str:
+    """India's clock, with the date when that was not today."""
+    is_today = IN_INDIA.date_of(at_ms) == IN_INDIA.date_of(now_ms)
+    return IN_INDIA.clock(at_ms) if is_today else IN_INDIA.date_time(at_ms)
 
 
 def _events_per_second(rates: Mapping[str, float]) -> int | None:

@@ -14,6 +14,10 @@ _TICKS: Final = "ticks."
 """What the names of shards of ticks begin with."""
 
 
+_NO_ERRORS: Final = frozenset({"baseline", "behind", "day_before", "duplicate", "no_price"})
+"""Why ticks are left out that nothing is wrong with (``docs/concepts.md`` lists all reasons)."""
+
+
 class Metric(NamedTuple):
     """One metric: its samples by the value of ``label``."""
 
@@ -53,7 +57,7 @@ def _of_listener(report: Report, brokers: Mapping[str, Any]) -> Iterator[Metric]
         counts = {name: _mapping(one).get(count, 0) for name, one in brokers.items()}
         yield Metric(metric, "counter", "broker", counts)
     yield Metric("queue_size", "gauge", "queue", {"ticks": held.get("ticks", 0)})
-    yield Metric("error_count", "counter", "reason", {**report.drops, **refused})
+    yield Metric("error_count", "counter", "reason", _errors({**report.drops, **refused}))
 
 
 def _of_processor(report: Report, shards: Mapping[str, Any]) -> Iterator[Metric]:
@@ -62,7 +66,11 @@ def _of_processor(report: Report, shards: Mapping[str, Any]) -> Iterator[Metric]
     yield Metric("ohlc_updates_total", "counter", "shard", candles)
     if ticks:
         yield Metric("ticks_processed_total", "counter", "shard", ticks)
-        yield Metric("error_count", "counter", "reason", report.drops)
+        yield Metric("error_count", "counter", "reason", _errors(report.drops))
+
+
+def _errors(left_out: Mapping[str, int]) -> dict[str, int]:
+    return {reason: count for reason, count in left_out.items() if reason not in _NO_ERRORS}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
