@@ -37,24 +37,21 @@ def switched(*changes: tuple[str | None, str | None, str]) -> list[dict[str, Any
 def test_the_last_change_of_the_broker_is_told_with_its_time_and_reason() -> None:
     changes = switched((None, "upstox", "start"), ("upstox", "fyers", "silent"))
     shown = line(report(provider={"active": "fyers", "last_switches": changes}), OPEN_MS + 90_000)
-    assert shown["notes"] == "ticks of fyers; fyers for upstox (silent) at 09:16:00"
-    assert (shown["switched_ms"], shown["switch"]) == (
-        OPEN_MS + 60_000,
-        "fyers for upstox (silent)",
-    )
+    assert shown["notes"] == "ticks of fyers since 09:16:00 (upstox: silent)"
+    assert (shown["switched_ms"], shown["switch"]) == (OPEN_MS + 60_000, "upstox: silent")
     later = line(report(provider={"active": "fyers", "last_switches": changes}), OPEN_MS + DAY_MS)
-    assert later["notes"].endswith("at 2026-11-20 09:16:00")
+    assert "since 2026-11-20 09:16:00 (" in later["notes"]
 
 
 def test_the_first_appointment_is_no_change_and_the_loss_of_all_is_one() -> None:
     first = switched((None, "upstox", "start"))
     assert last_switch({"provider": {"active": "upstox", "last_switches": first}}) is None
     lost = switched((None, "upstox", "start"), ("upstox", None, "ended"))
-    assert str(last_switch({"provider": {"last_switches": lost}})) == "nobody for upstox (ended)"
+    assert str(last_switch({"provider": {"last_switches": lost}})) == "upstox: ended"
     again = switched(
         (None, "upstox", "start"), ("upstox", None, "ended"), (None, "upstox", "start")
     )
-    assert str(last_switch({"provider": {"last_switches": again}})) == "upstox for nobody (start)"
+    assert str(last_switch({"provider": {"last_switches": again}})) == "nobody: start"
 
 
 def test_others_name_none() -> None:

@@ -65,9 +65,8 @@ def line(report: "Report", now_ms: int) -> dict[str, Any]:
         "waiting": sum(report.queues.values()),
     }
     active, switch = active_broker(report.detail), last_switch(report.detail)
-    notes = [f"ticks of {active}"] if active else []
-    if switch is not None:
-        notes.append(f"{switch} at {_moment(switch.at_ms, now_ms)}")
+    since = f" since {_moment(switch.at_ms, now_ms)} ({switch})" if switch else ""
+    notes = [f"ticks of {active}{since}"] if active else []
     words = _WORDS.get(report.service, {})
     notes += [f"{words.get(name, name)} {count(total)}" for name, total in sums.items() if total]
     return sums | {
@@ -95,15 +94,14 @@ def active_broker(detail: Mapping[str, Any]) -> str:
 
 
 class Switched(NamedTuple):
-    """The last change of the active broker, at wall-clock ms; it reads ``fyers for upstox``."""
+    """The last change of the active broker, at wall-clock ms: from whom, and why."""
 
     at_ms: int
     source: str
-    target: str
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.target} for {self.source} ({self.reason})"
+        return f"{self.source}: {self.reason}"
 
 
 def last_switch(detail: Mapping[str, Any]) -> Switched | None:
@@ -113,8 +111,7 @@ def last_switch(detail: Mapping[str, Any]) -> Switched | None:
     if not switches or (len(switches) == 1 and not switches[0]["source"]):
         return None  # the first appointment is no change
     last = switches[-1]
-    source, target = (last[end] or "nobody" for end in ("source", "target"))
-    return Switched(last["at_ms"], source, target, last["reason"])
+    return Switched(last["at_ms"], last["source"] or "nobody", last["reason"])
 
 
 def _moment(at_ms: int, now_ms: int) -> str:
