@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapewire.analyzers.day_volumes import NOTHING, DayVolume
+from tapewire.analyzers.day_volumes import NOTHING, DayVolume, is_days_first
 from tapewire.model.events import TICK_INDEX, TICK_SNAPSHOT, Tick
 
 MONDAY, TUESDAY = 1_795_000_000_000, 1_795_086_400_000
@@ -150,3 +150,13 @@ def test_sizes_add_up_whatever_is_lost_repeated_or_late(
     ledger.tell(0, 0)
     traded = sum(max(ledger.tell(volume, s), 0) for volume, s in order)
     assert traded == max((volume for volume, _ in sent), default=0)
+
+
+@pytest.mark.parametrize(
+    ("volume", "flags", "first"),
+    [(75, 0, True), (76, 0, False), (0, 0, False), (None, 0, False), (75, TICK_SNAPSHOT, False)],
+)
+def test_a_days_first_trade_is_the_whole_volume(
+    volume: int | None, flags: int, *, first: bool
+) -> None:
+    assert is_days_first(tick(volume, MONDAY, flags=flags)) is first

@@ -224,6 +224,14 @@ class TestFirstStates:
         told = candles(as_told(broker, [*known, *deals]), missed=range(50))
         assert books.candles == told
 
+    async def test_the_first_trade_of_an_instrument_that_never_traded_counts(
+        self, pipeline: Pipeline, broker: str
+    ) -> None:
+        deals = Trading().stretch(shares(5), 300, 5, "09:15:00")
+        async with listening(DealTape(deals), pipeline.servers, broker=broker) as system:
+            books = await system.end()
+        assert books.candles == candles(as_told(broker, deals))
+
 
 def volume_of(found: Iterable[Candle]) -> int:
     return sum(one["volume"] for one in found)

@@ -142,3 +142,12 @@ class DayVolume(Struct, array_like=True, gc=False):
         skipped["lower_volume"] += 1
         self.lower, self.lower_t = volume, tick.timestamp_ms
         return 0
+
+
+def is_days_first(tick: Tick) -> bool:
+    """Whether a tick is its instrument's first trade of the day: its size is the day's volume.
+
+    A snapshot is not, whatever it says: it was traded before anybody listened.
+    """
+    said = tick.day_volume == tick.last_size and tick.last_size > 0
+    return said and not tick.flags & (TICK_SNAPSHOT | TICK_INDEX)

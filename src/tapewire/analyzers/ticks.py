@@ -13,7 +13,7 @@ from msgspec import Struct, msgpack
 
 from tapewire.analyzers.analyzer import Hashes
 from tapewire.analyzers.bars import SECOND_MS, Bar, notional
-from tapewire.analyzers.day_volumes import Baseline, DayVolume
+from tapewire.analyzers.day_volumes import Baseline, DayVolume, is_days_first
 from tapewire.analyzers.fold import SecondFold
 from tapewire.analyzers.part import Part
 from tapewire.analyzers.shard_clock import LATENESS_MS
@@ -58,10 +58,11 @@ class TickFold(SecondFold[Tick, Logged]):
     """Fold the ``ticks`` stream; an ``Analyzer``.
 
     ``trades`` of its bars count ticks that moved the volume on: a broker may put several
-    trades into one. ``last_size`` is not folded. A tick that is older than the current second
-    amends its own; a price without a new volume widens the range and moves the close. What was
-    traded before an instrument's first tick, and while none came, is in no bar: of that only
-    parts hear that take baselines.
+    trades into one. ``last_size`` is not folded; it tells whether an unknown instrument's first
+    tick is the day's first trade. A tick that is older than the current second amends its own; a
+    price without a new volume widens the range and moves the close. What was traded before an
+    instrument's first tick, and while none came, is in no bar: of that only parts hear that take
+    baselines.
 
     ``skipped`` counts ticks not applied by reason: those of ``market.ticks.objection``, of
     ``DayVolume.take``, ``too_late`` (over 15 minutes) and ``bad_timestamp`` (outside the
@@ -134,8 +135,13 @@ class TickFold(SecondFold[Tick, Logged]):
             self._regular[name] = entry[0]
 
     def _begin(self, tick: Tick, name: tuple[str, str]) -> None:
-        key = instrument_key(*name)
-        day = DayVolume.first(key, self._turn_ms(tick.timestamp_ms), tick, self.skipped)
+        """Nothing is known of the instrument: the tick is a baseline, or opens its day."""
+        key, turn_ms = instrument_key(*name), self._turn_ms(tick.timestamp_ms)
+        if is_days_first(tick):
+            self._days[name] = DayVolume(key, turn_ms, 0)
+            self._take(tick, self._days[name])
+            return
+        day = DayVolume.first(key, turn_ms, tick, self.skipped)
         self._days[name] = self._moved[key] = day
         self._stood[key] = day.baseline
 
