@@ -72,6 +72,10 @@ def metric(name: str) -> None:
         *("listener", "0", State.RUNNING, True, 0),
         lag_ms=1.0,
         **{field: {"x": 1} for field in ("rates", "gaps", "drops", "queues")},  # type: ignore[arg-type]
+        detail={
+            "provider": {"active": "dhan", "brokers": {"dhan": {}}},
+            "shards": {"ticks.0": {"events": 1, "candles": 1}},
+        },
     )
     assert f"# TYPE {name} " in metrics(report, 1.0)
 
