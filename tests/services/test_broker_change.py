@@ -58,13 +58,18 @@ async def played(*brokers: str, speed: str) -> AsyncIterator[dict[str, BrokerSim
 
 
 def computed(ticks: Iterable[Tick], keys: Iterable[str]) -> dict[tuple[str, int], Shape]:
-    """Minute candles directly from what is played; the first tick of each is its baseline."""
+    """Minute candles directly from what is played.
+
+    The first tick of each is its baseline, unless it is the day's first trade.
+    """
     wanted = set(keys)
     known: dict[str, int] = {}
     found: dict[tuple[str, int], Shape] = {}
     for tick in ticks:
         key = f"{tick.exchange}:{tick.token}"
         price, volume = tick.last_price or 0.0, tick.day_volume or 0
+        if key not in known and volume == tick.last_size:
+            known[key] = 0
         if key in wanted and key in known:
             place = key, tick.timestamp_ms // MINUTE_MS * MINUTE_MS
             first, high, low, _, so_far = found.get(place, (price, price, price, price, 0))
