@@ -7,6 +7,7 @@ this minute changes, so that it is right also while nothing trades.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 from msgspec import msgpack
@@ -246,12 +247,11 @@ class QuoteRecords(GapMarked):
         day = self._day
         if day is None:
             return changes
-        seen = self._with_bars(unfinished, day)
-        seen.update((record.symbol, record) for record in self._with_unfinished(day))
         changed = self._rows | self._dirty
-        for symbol in changed - seen.keys():
-            seen[symbol] = self.days[symbol]
+        seen = chain(self._with_bars(unfinished, day), self._with_unfinished(day))
         rows = self._encoded(seen, changed, day)
+        rest = (self.days[symbol] for symbol in changed - rows.keys())
+        rows.update(self._encoded(rest, changed, day))
         if rows:
             changes.rows[quote_hash(day.date)] = rows
         changes.private |= self._windows.drain() | self._curves.drain()
@@ -265,17 +265,18 @@ class QuoteRecords(GapMarked):
         self._rows, self._dirty = set(), set()
         return changes
 
-    def _with_bars(self, unfinished: Sequence[Bar], day: TradingDay) -> dict[str, Day]:
-        """Days together with the unfinished bars of the current second."""
+    def _with_bars(self, unfinished: Sequence[Bar], day: TradingDay) -> Iterator[Day]:
+        """Days together with the unfinished bars of the current second.
+
+        One at a time: a row is packed while all of its symbol is still in the processor's cache.
+        """
         session, find = day.session_at(self._second_ms), self.days.get
-        seen = {}
         for bar in unfinished:
             if concerns(bar, session):
-                symbol = bar.symbol
-                record = find(symbol)
-                seen[symbol] = shown = copied(record) if record else Day(symbol)
-                shown.merge(bar, session)
-        return seen
+                record = find(bar.symbol)
+                seen = copied(record) if record else Day(bar.symbol)
+                seen.merge(bar, session)
+                yield seen
 
     def _with_unfinished(self, day: TradingDay) -> Iterator[Day]:
         """Days together with the provider's bars that wait for the cut."""
@@ -289,14 +290,15 @@ class QuoteRecords(GapMarked):
                 yield seen
 
     def _encoded(
-        self, seen: Mapping[str, Day], changed: Collection[str], day: TradingDay
+        self, seen: Iterable[Day], changed: Collection[str], day: TradingDay
     ) -> dict[str, bytes]:
         """Rows of days, packed; windows are others only of the ``changed``."""
         find, relative, texts = self._shown.get, self._curves.relative, self._texts
         regular, gap = self._second_ms >= day.open_ms, self._gap
         assert texts is not None
         rows = {}
-        for symbol, record in seen.items():
+        for record in seen:
+            symbol = record.symbol
             row = find(symbol)
             if row is None or symbol in changed:
                 row = self._row(symbol)
