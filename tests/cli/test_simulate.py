@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tapewire.cli.simulate import Asked, Beginning, beginning, session_date, sources_of
 from tapewire.cli.simulate_broker import build, playing
+from tapewire.cli.simulated import Asked, Beginning, beginning, session_date, sources_of
 from tapewire.cli.wall_clock import IN_INDIA
 from tapewire.market.instrument_names import read_names
 from tapewire.runtime.service import UsageError

@@ -22,7 +22,7 @@ from tapewire.caches.reader import WidgetReader
 from tapewire.caches.registry import RedisRegistry
 from tapewire.caches.widget_cache import RedisWidgetCache
 from tapewire.cli.replay_result import progress_of
-from tapewire.cli.simulate import sources_of
+from tapewire.cli.simulated import sources_of
 from tapewire.model.events import Gap
 from tapewire.model.streams import Shard, Stream
 from tapewire.simulators.massive import MassiveSimulator

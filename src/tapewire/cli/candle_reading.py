@@ -4,13 +4,15 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from tapewire.caches.reader import WidgetReader
-from tapewire.cli.candles import Newest, named
+from tapewire.cli.clock import wall_ms
+from tapewire.cli.output import named
 from tapewire.cli.stores import widget_cache
 from tapewire.cli.wall_clock import CLOCKS, WallClock
 from tapewire.market.instruments import EXCHANGES
@@ -35,6 +37,13 @@ class ProviderCandle(CandleView):
     origin: str = "provider"
 
 
+class Newest(StrEnum):
+    """Which single candle is wanted."""
+
+    LATEST = "latest"
+    CONFIRMED = "confirmed"
+
+
 class Traded(Struct, frozen=True):
     """What somebody asks for: an instrument as it was typed, and the exchange of its candles.
 
@@ -48,9 +57,9 @@ class Traded(Struct, frozen=True):
     @classmethod
     def of(cls, symbol: str, exchange: str = "US") -> "Traded":
         """``NSE_FO:8765``, or ``8765`` (also a trading symbol) with its exchange."""
-        named = symbol.partition(":")[0].upper()
-        if named in EXCHANGES:
-            return cls(named + symbol[len(named) :], named)
+        before = symbol.partition(":")[0].upper()
+        if before in EXCHANGES:
+            return cls(before + symbol[len(before) :], before)
         exchange = exchange.upper()
         if exchange in EXCHANGES:
             return cls(instrument_key(exchange, symbol), exchange)
@@ -127,7 +136,7 @@ class Wanted(Struct):
             else:
                 first, last = self._bounds(dates)
                 calendar = self.traded.clock.calendar
-                history = await CandleHistory(reader, calendar, fetch, _now_ms).read(
+                history = await CandleHistory(reader, calendar, fetch, wall_ms).read(
                     symbol, self.interval, first, last, exchange=self.traded.candles
                 )
             if not history.candles:
@@ -155,7 +164,7 @@ class Wanted(Struct):
         calendar = self.traded.clock.calendar
         date = self.date or (dates[-1] if dates else None)
         if date is None:
-            date = calendar.trading_date(_now_ms())
+            date = calendar.trading_date(wall_ms())
         day = calendar.day(date)
         first = self._moment(self.from_, date) if self.from_ else day.turn_ms
         last = self._moment(self.to, date) if self.to else day.next_turn_ms
@@ -204,10 +213,6 @@ class Wanted(Struct):
         ends = sorted({clock.date_of(view.start_ms) for view in (views[0], views[-1])})
         title = f"{symbol} {self.interval}, {' to '.join(ends)} {clock.place}"
         return Found(views, title, clock, history.missing)
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 @asynccontextmanager

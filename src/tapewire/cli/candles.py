@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tapewire.cli.options import Json
+from tapewire.cli.options import Json, Symbol
 from tapewire.cli.output import Column, Form, Printer, Style, columns_in, fields_of
 
 if TYPE_CHECKING:
     from tapewire.model.rows import CandleView
-
-NAMED_AT_MOST: Final = 12
 
 START: Final = Column("start_ms", "start", Style.CLOCK)
 DATED_START: Final = Column("start_ms", "start", Style.DATE_TIME)
@@ -49,16 +47,6 @@ class Interval(StrEnum):
     DAY = "1d"
 
 
-class Newest(StrEnum):
-    """Which single candle is wanted."""
-
-    LATEST = "latest"
-    CONFIRMED = "confirmed"
-
-
-Symbol = Annotated[
-    str, typer.Argument(metavar="SYMBOL", help="A ticker such as AIG, or NSE_EQ:2885.")
-]
 Date = Annotated[
     str | None,
     typer.Option("--date", metavar="YYYY-MM-DD", help="Trading date; default: the newest."),
@@ -92,7 +80,7 @@ def candles(
     Of a trading date; across dates where --from or --to name a day. What is older than the
     store is asked of the provider, if there is a key (of Indian instruments there is none).
     """
-    from tapewire.cli.candle_reading import Traded, Wanted
+    from tapewire.cli.candle_reading import Newest, Traded, Wanted
     from tapewire.cli.edge import load
 
     newest = Newest.LATEST if latest else Newest.CONFIRMED if confirmed else None
@@ -126,10 +114,3 @@ def noted(view: "CandleView") -> dict[str, Any]:
         getattr(view, "origin", ""),
     )
     return fields_of(view) | {"note": " ".join(filter(None, words)) or " "}
-
-
-def named(names: list[str]) -> str:
-    """``AIG, BAC``; many are cut, none is ``nothing``."""
-    more = len(names) - NAMED_AT_MOST
-    listed = ", ".join(names[:NAMED_AT_MOST])
-    return f"{listed} and {more} more" if more > 0 else listed or "nothing yet"

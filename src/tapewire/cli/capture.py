@@ -1,17 +1,11 @@
 """``tapewire capture`` and ``tapewire flatfile``: what came, and what is played, as files."""
 
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tapewire.cli.options import Json
-
-if TYPE_CHECKING:
-    from tapewire.cli.wiring import Wiring
-    from tapewire.providers.capture import CaptureWriter
-    from tapewire.runtime.settings import Settings
 
 CaptureFile = Annotated[
     Path | None,
@@ -60,20 +54,3 @@ def flatfile(
     columns = (Column("file", "file"), Column("bytes", "bytes", Style.COUNT))
     rows = [{"file": str(path), "bytes": path.stat().st_size} for path in paths]
     Printer.for_stdout(json=json).rows(rows, columns)
-
-
-def open_capture(
-    path: Path, settings: "Settings", wiring: "Wiring", stack: AsyncExitStack
-) -> "CaptureWriter":
-    """A new capture file that closes with ``stack``; UsageError when there is one already."""
-    from tapewire.cli.wiring import topics_of
-    from tapewire.providers.capture import CaptureWriter, Header
-    from tapewire.runtime.service import UsageError
-
-    header = Header("massive", settings.massive_url, topics_of(settings, wiring.streams))
-    try:
-        writer = CaptureWriter(path, header)
-    except FileExistsError as error:
-        raise UsageError(f"{path} exists already, and captures are not overwritten") from error
-    stack.callback(writer.close)
-    return writer

@@ -10,7 +10,7 @@ from typing import Any
 from tapewire.caches.connection import Link
 from tapewire.caches.lease import RedisLease
 from tapewire.cli import compose
-from tapewire.cli.capture import open_capture
+from tapewire.cli.capture_file import open_capture
 from tapewire.cli.clock import wall_ms
 from tapewire.cli.composed import Alongside, Composed
 from tapewire.cli.errors import say

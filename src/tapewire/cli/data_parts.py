@@ -14,7 +14,7 @@ from tapewire.caches.reference import ReferenceCache, keep_following
 from tapewire.caches.registry import RedisRegistry
 from tapewire.caches.replay_mark import erase, take_mark
 from tapewire.cli import compose
-from tapewire.cli.capture import open_capture
+from tapewire.cli.capture_file import open_capture
 from tapewire.cli.clock import wall_ms
 from tapewire.cli.composed import Alongside
 from tapewire.cli.known_references import KnownReferences

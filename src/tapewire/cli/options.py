@@ -60,6 +60,9 @@ Delayed = Annotated[
     bool,
     typer.Option("--delayed", help="Send everything 15 minutes late, as the delayed feed does."),
 ]
+Symbol = Annotated[
+    str, typer.Argument(metavar="SYMBOL", help="A ticker such as AIG, or NSE_EQ:2885.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 MarketOption = Annotated[MarketName, typer.Option("--market", help="us, or in for India.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Go on and show every change.")]

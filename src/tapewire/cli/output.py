@@ -28,6 +28,9 @@ NOTHING: Final = "–"
 """What a table shows where there is no value; a plain line leaves the place empty."""
 
 
+NAMED_AT_MOST: Final = 12
+
+
 class Form(StrEnum):
     """How results look."""
 
@@ -298,3 +301,10 @@ _PLAIN: Final[Mapping[Style, Callable[[Any], str]]] = {
     Style.DATE_TIME_IN_INDIA: IN_INDIA.date_time,
     Style.FLAG: _plain_flag,
 }
+
+
+def named(names: list[str]) -> str:
+    """``AIG, BAC``; many are cut, none is ``nothing``."""
+    more = len(names) - NAMED_AT_MOST
+    listed = ", ".join(names[:NAMED_AT_MOST])
+    return f"{listed} and {more} more" if more > 0 else listed or "nothing yet"

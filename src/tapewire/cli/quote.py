@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from tapewire.cli.candles import Symbol, named
-from tapewire.cli.options import Json, Watch
-from tapewire.cli.output import Column, Form, Printer, Style, style_in
+from tapewire.cli.options import Json, Symbol, Watch
+from tapewire.cli.output import Column, Form, Printer, Style, named, style_in
 from tapewire.market.symbols import market_of_symbol
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tapewire.cli.candles import Symbol
-from tapewire.cli.options import Json
+from tapewire.cli.options import Json, Symbol
 from tapewire.cli.output import Column, Printer, Style
 
 if TYPE_CHECKING:

@@ -9,33 +9,26 @@ candle closed.
 from typing import Annotated
 
 import typer
-from msgspec import Struct
 
 from tapewire.cli import edge
 from tapewire.cli.options import Conditions, Delayed, Json, QueueKind, SourceArguments, Speed
-from tapewire.runtime.service import UsageError
 
-
-class ReplayOptions(Struct, frozen=True, kw_only=True):
-    """One replay as asked for on the command line; ``ttl_ms`` None loses nothing."""
-
-    sources: tuple[str, ...]
-    queue: QueueKind
-    shards: int
-    processors: int
-    speed: str
-    conditions: Conditions
-    ttl_ms: int | None
-    delayed: bool = False
-
-    def check(self) -> None:
-        """Refuse what cannot work, with the reason."""
-        if self.queue is QueueKind.MEMORY and self.processors > 1:
-            raise UsageError(
-                f"--processors {self.processors} with --queue memory: the in-memory queue lives"
-                " inside one process, and so does its one processor; use --queue rabbitmq for"
-                " several, or leave --processors out"
-            )
+Shards = Annotated[
+    int, typer.Option("--shards", min=1, max=64, metavar="N", help="Shards of each stream.")
+]
+Processors = Annotated[
+    int, typer.Option("--processors", min=1, max=64, metavar="N", help="Processor processes.")
+]
+Ttl = Annotated[
+    int | None,
+    typer.Option(
+        "--ttl",
+        min=1,
+        metavar="MS",
+        help="Behave as live: batches expire after MS, losses become gaps. Default: lose"
+        " nothing at any speed.",
+    ),
+]
 
 
 def replay(
@@ -43,31 +36,21 @@ def replay(
     queue: Annotated[
         QueueKind, typer.Option("--queue", help="memory: one process; rabbitmq: one each.")
     ] = QueueKind.MEMORY,
-    shards: Annotated[
-        int, typer.Option("--shards", min=1, max=64, metavar="N", help="Shards of each stream.")
-    ] = 1,
-    processors: Annotated[
-        int,
-        typer.Option("--processors", min=1, max=64, metavar="N", help="Processor processes."),
-    ] = 1,
+    shards: Shards = 1,
+    processors: Processors = 1,
     speed: Speed = "max",
     conditions: Annotated[
         Conditions, typer.Option("--conditions", help="Which trades count for candles.")
     ] = Conditions.MASSIVE,
-    ttl: Annotated[
-        int | None,
-        typer.Option(
-            "--ttl",
-            min=1,
-            metavar="MS",
-            help="Behave as live: batches expire after MS, losses become gaps. Default: lose"
-            " nothing at any speed.",
-        ),
-    ] = None,
+    ttl: Ttl = None,
     delayed: Delayed = False,
     json: Json = False,
 ) -> None:
     """Play recorded events the whole way: socket, queue, processor, Redis."""
+    from tapewire.cli.replay_plan import ReplayOptions
+    from tapewire.cli.replaying import run_replay
+    from tapewire.runtime.runner import run_async
+
     options = ReplayOptions(
         sources=tuple(source),
         queue=queue,
@@ -80,8 +63,4 @@ def replay(
     )
     options.check()
     loaded = edge.load({"candle_conditions": conditions.value})
-
-    from tapewire.cli.replaying import run_replay
-    from tapewire.runtime.runner import run_async
-
     raise typer.Exit(run_async(run_replay(options, loaded, json=json)))

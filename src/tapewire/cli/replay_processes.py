@@ -6,14 +6,14 @@ environment is the replay's: its simulator, its queues' prefix, its Redis.
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from tapewire.caches.reference import ReferenceCache
 from tapewire.cli import compose
-from tapewire.cli.replaying import KEY, Plan, at_simulator, load_references
+from tapewire.cli.ports import any_free
+from tapewire.cli.replay_plan import KEY, Plan, at_simulator, load_references
 from tapewire.cli.servers import reaching, server
 from tapewire.model.streams import Shard, Stream
 from tapewire.runtime.process_manager import (
@@ -31,7 +31,7 @@ START_S: Final = 30.0
 @asynccontextmanager
 async def as_processes(plan: Plan) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Start everything; yields a wait for what fails. Queues are deleted in the end."""
-    ws_port, rest_port = free_ports()
+    ws_port, rest_port = any_free("127.0.0.1", 2)
     settings = at_simulator(
         plan.settings, f"ws://127.0.0.1:{ws_port}", f"http://127.0.0.1:{rest_port}"
     )
@@ -109,14 +109,6 @@ def environment_of(plan: Plan, ws_port: int, rest_port: int) -> Mapping[str, str
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
     }
     return {**os.environ, **ours}
-
-
-def free_ports() -> tuple[int, int]:
-    """Two ports that are free now, for the simulator."""
-    with closing(socket.socket()) as one, closing(socket.socket()) as other:
-        for each in (one, other):
-            each.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
 
 
 async def _listens(manager: ProcessManager, port: int) -> None:

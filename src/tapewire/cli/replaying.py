@@ -1,63 +1,44 @@
-"""One replay: its plan, its caches, its parts in this process, the wait for its end.
+"""One replay: its caches, its parts in this process, the wait for its end.
 
-``replay_processes.py`` runs the same parts as processes of their own.
+``replay_plan.py`` says what is built; ``replay_processes.py`` runs the same parts as processes of
+their own.
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
-import aiohttp
-from msgspec import Struct
 from msgspec.structs import replace
 
 from tapewire.caches.embedded import EmbeddedServer
-from tapewire.caches.reference import MemoryReference, ReferenceCache
+from tapewire.caches.reference import MemoryReference
 from tapewire.caches.replay_mark import Holding, erase_and_mark, holding
 from tapewire.caches.widget_cache import RedisWidgetCache
 from tapewire.cli import compose
 from tapewire.cli.clock import wall_ms
 from tapewire.cli.options import QueueKind
 from tapewire.cli.output import Printer
-from tapewire.cli.replay import ReplayOptions
+from tapewire.cli.replay_plan import (
+    Plan,
+    ReplayOptions,
+    at_simulator,
+    load_references,
+    make_plan,
+)
+from tapewire.cli.replay_processes import as_processes
 from tapewire.cli.replay_result import ReplayResult, print_result, progress_of, result_of
 from tapewire.cli.replay_watch import Watcher
 from tapewire.cli.servers import build_widget_cache, server
-from tapewire.cli.wiring import Wiring, shards_of
-from tapewire.model.streams import Shard
 from tapewire.providers.massive.feeds import DELAY_MS
-from tapewire.providers.massive.splitter import STREAM_OF_EVENT
-from tapewire.queues.memory import MemoryBroker
 from tapewire.runtime.environment import Loaded
 from tapewire.runtime.lease import LocalLease
 from tapewire.runtime.service import UsageError
 from tapewire.runtime.settings import Settings
-from tapewire.simulators.generator import DEFAULT_DATE
 from tapewire.simulators.massive import MassiveSimulator
-from tapewire.simulators.source_strings import parse_source
-from tapewire.simulators.sources import MergedSources
-
-KEY: Final = "replay"
-"""The key of a simulator that takes any."""
 
 POLL_S: Final = 0.05
-
-
-class Plan(Struct, frozen=True):
-    """Everything that a replay's parts are built from."""
-
-    options: ReplayOptions
-    settings: Settings
-    source: MergedSources
-    wiring: Wiring
-
-    @property
-    def shards(self) -> list[Shard]:
-        """Every shard whose end is waited for."""
-        return shards_of(self.settings, self.wiring.streams)
 
 
 async def run_replay(options: ReplayOptions, loaded: Loaded, *, json: bool) -> int:
@@ -70,46 +51,6 @@ async def run_replay(options: ReplayOptions, loaded: Loaded, *, json: bool) -> i
         result = await play(replace(plan, settings=settings))
     print_result(printer, result)
     return 0
-
-
-def completed(source: str) -> str:
-    """A source that says itself what is played, in whichever process that is.
-
-    A generator plays one day to its end, unless it says otherwise.
-    """
-    kind, _, text = source.partition(":")
-    if kind != "generator":
-        return source
-    options = [option for option in text.split(",") if option]
-    given = {option.partition("=")[0] for option in options}
-    defaults = {"date": DEFAULT_DATE, "until": "end"}
-    missing = [f"{name}={value}" for name, value in defaults.items() if name not in given]
-    return f"generator:{','.join([*options, *missing])}"
-
-
-def make_plan(options: ReplayOptions, settings: Settings) -> Plan:
-    """Read the sources and decide what is carried; errors of usage come from here."""
-    options = replace(options, sources=tuple(map(completed, options.sources)))
-    source = MergedSources([parse_source(text) for text in options.sources])
-    topics = tuple(f"{topic}.*" for topic in sorted(source.topics))
-    streams = tuple(dict.fromkeys(STREAM_OF_EVENT[topic] for topic in sorted(source.topics)))
-    lossless = options.ttl_ms is None
-    wiring = Wiring(
-        streams=streams,
-        once=True,
-        lossless=lossless,
-        prefix=f"replay.{secrets.token_hex(4)}.",
-        broker=MemoryBroker() if options.queue is QueueKind.MEMORY else None,
-        ttl_ms=options.ttl_ms,
-    )
-    changes: dict[str, Any] = {
-        "massive_subscriptions": topics,
-        "tapewire_shards": options.shards,
-        "parallelism": options.processors,
-    }
-    settings = settings.replaced(**changes)
-    compose.build_analysis(settings, wiring)  # a broken plug-in ends it before anything is erased
-    return Plan(options, settings, source, wiring)
 
 
 @asynccontextmanager
@@ -161,8 +102,6 @@ Parts = AsyncIterator[Callable[[], Awaitable[None]]]
 def _parts(plan: Plan, cache: RedisWidgetCache) -> Any:
     if plan.options.queue is QueueKind.MEMORY:
         return in_this_process(plan, cache)
-    from tapewire.cli.replay_processes import as_processes
-
     return as_processes(plan)
 
 
@@ -196,26 +135,6 @@ async def in_this_process(plan: Plan, cache: RedisWidgetCache) -> Parts:
 
         yield wait
         await processor.drain()  # the last facts of one stream for the rows of another
-
-
-def at_simulator(settings: Settings, ws_url: str, rest_url: str) -> Settings:
-    """The settings pointed at a simulator."""
-    changes: dict[str, Any] = {
-        "massive_feed": ws_url,
-        "massive_rest_url": rest_url,
-        "massive_api_key": KEY,
-    }
-    return settings.replaced(**changes)
-
-
-async def load_references(
-    settings: Settings, source: MergedSources, store: MemoryReference | ReferenceCache
-) -> None:
-    """Reference rows of the sessions that the source plays."""
-    async with aiohttp.ClientSession() as session:
-        service = compose.build_reference(settings, session, store, time.monotonic)
-        for date in source.dates:
-            await store.put(date, await service.load(date))
 
 
 async def _until_ended(

@@ -1,9 +1,10 @@
 """``tapewire simulate upstox``, ``fyers`` and ``dhan``: a broker on one's own machine."""
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tapewire.cli.clock import wall_ms
+from tapewire.cli.simulated import Asked, sources_of
 from tapewire.cli.simulator_service import Playing
 from tapewire.cli.wall_clock import IN_INDIA
 from tapewire.runtime.service import UsageError
@@ -18,17 +19,12 @@ from tapewire.simulators.brokers import (
 )
 from tapewire.simulators.tick_tape import TickTape, parse_ticks
 
-if TYPE_CHECKING:
-    from tapewire.cli.simulate import Asked
-
 _SHOWN: Final = 6
 """Instruments that are suggested for a listener's settings."""
 
 
-def build(broker: str, asked: "Asked") -> BrokerSimulator:
+def build(broker: str, asked: Asked) -> BrokerSimulator:
     """The simulator, not started; SourceError, FaultError or UsageError (exit code 2)."""
-    from tapewire.cli.simulate import sources_of
-
     if asked.delayed:
         raise UsageError(f"--delayed is Massive's delayed feed; {broker} has none")
     texts = sources_of(asked.sources, asked.seed, asked.began_ms, IN_INDIA)
@@ -50,7 +46,7 @@ def build(broker: str, asked: "Asked") -> BrokerSimulator:
     )
 
 
-def playing(broker: str, simulator: BrokerSimulator, asked: "Asked") -> Playing:
+def playing(broker: str, simulator: BrokerSimulator, asked: Asked) -> Playing:
     """What there is to tell once it listens; some instruments to subscribe to among it."""
     token = token_of(broker, asked.key or ANY_TOKEN, asked.began_ms)
     settings = environment(broker, simulator.rest_url, simulator.ws_url, token)

@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from tapewire.cli.output import Form, Printer, count
 from tapewire.runtime.service import DependencyMissing, Report, State
-from tapewire.simulators.massive import MassiveSimulator
 from tapewire.simulators.statistics import Statistics
 
 ANY_KEY = "any-key-will-do"
@@ -127,24 +126,6 @@ class Playing(Struct, frozen=True):
     environment: Mapping[str, str]
     notes: Sequence[str] = ()
     readers: str = "a listener"
-
-
-def playing(simulator: MassiveSimulator, key: str | None) -> Playing:
-    """What Massive's simulator has to tell, once it listens."""
-    environment = {
-        "MASSIVE_FEED": simulator.ws_url,
-        "MASSIVE_REST_URL": simulator.rest_url,
-        "MASSIVE_API_KEY": key or ANY_KEY,
-    }
-    return Playing(
-        "Massive",
-        f"{simulator.ws_url}/stocks",
-        simulator.rest_url,
-        simulator.source.name,
-        environment,
-        simulator.source.notes,
-        "a listener and the reference service",
-    )
 
 
 def announce(told: Playing, printer: Printer, speed: str) -> None:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from tapewire.cli.candles import Symbol, named
-from tapewire.cli.options import Json, Watch
-from tapewire.cli.output import Column, Form, Printer, Style
+from tapewire.cli.options import Json, Symbol, Watch
+from tapewire.cli.output import Column, Form, Printer, Style, named
 
 if TYPE_CHECKING:
     from tapewire.caches.interest import RedisInterest

@@ -37,6 +37,21 @@ class Feed(StrEnum):
         return "" if simulated == "massive" else simulated
 
 
+Port = Annotated[
+    int | None,
+    typer.Option(
+        "--port",
+        min=1,
+        max=65535,
+        metavar="N",
+        help="Port of the dashboard; default: 8000, or the next free one.",
+    ),
+]
+Host = Annotated[
+    str, typer.Option("--host", metavar="H", help="Address to listen on: this machine's own.")
+]
+
+
 def up(
     feed: Annotated[
         Feed,
@@ -48,19 +63,8 @@ def up(
     ] = Feed.SIMULATOR,
     source: Sources = None,
     speed: Speed = "original",
-    port: Annotated[
-        int | None,
-        typer.Option(
-            "--port",
-            min=1,
-            max=65535,
-            metavar="N",
-            help="Port of the dashboard; default: 8000, or the next free one.",
-        ),
-    ] = None,
-    host: Annotated[
-        str, typer.Option("--host", metavar="H", help="Address to listen on: this machine's own.")
-    ] = "127.0.0.1",
+    port: Port = None,
+    host: Host = "127.0.0.1",
 ) -> None:
     """Start everything on this machine and print the dashboard's address; Ctrl-C ends it."""
     from tapewire.cli.clock import wall_ms

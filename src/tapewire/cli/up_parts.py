@@ -127,7 +127,7 @@ def what_is_played(texts: Sequence[str] | None, now_ms: int) -> Played:
     """
     if not texts:
         return Played((MARKET,), head_start_s=HEAD_START_S)
-    from tapewire.cli.simulate import sources_of
+    from tapewire.cli.simulated import sources_of
     from tapewire.simulators.source_strings import parse_source
 
     sources = [parse_source(text) for text in sources_of(texts, None, now_ms)]
@@ -142,7 +142,7 @@ def what_a_broker_plays(broker: str, texts: Sequence[str] | None, now_ms: int) -
 
     Raises SourceError for what is no source, UsageError for several.
     """
-    from tapewire.cli.simulate import sources_of
+    from tapewire.cli.simulated import sources_of
     from tapewire.cli.wall_clock import IN_INDIA
     from tapewire.simulators.tick_tape import parse_ticks
 

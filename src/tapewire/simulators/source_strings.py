@@ -47,6 +47,17 @@ def parse_source(text: str, *, seed: int | None = None) -> Source:
     )
 
 
+def completed(text: str, defaults: Mapping[str, object]) -> str:
+    """A ``SOURCE`` string whose generator has these options, unless it says otherwise."""
+    kind, _, given = text.partition(":")
+    if kind != "generator":
+        return text
+    options = [option for option in given.split(",") if option]
+    names = {option.partition("=")[0] for option in options}
+    missing = [f"{name}={value}" for name, value in defaults.items() if name not in names]
+    return f"generator:{','.join([*options, *missing])}"
+
+
 def _layout(path: Path) -> str | None:
     files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.is_file() else []
     kinds = (_KIND_BY_SUFFIX.get(file.suffix) for file in files)
