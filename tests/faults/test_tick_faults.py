@@ -5,7 +5,6 @@ A simulated broker over a real socket, its client, the listener, the processor, 
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
 
 import pytest
 
@@ -35,12 +34,12 @@ class Pipeline:
     def __init__(self, redis_url: str) -> None:
         self.servers = LocalQueue(redis_url)
 
-    async def tells(self, *deals: Deal, broker: str = "upstox", **changes: Any) -> Books:
+    async def tells(self, *deals: Deal, broker: str = "upstox") -> Books:
         """Let a broker tell of deals, in this order, to their end."""
         tape = DealTape(deals)
         before = closing_states(tape.instruments.values())
         setup = TickSetup(broker, before=before)
-        async with listening(tape, self.servers, setup, **changes) as system:
+        async with listening(tape, self.servers, setup) as system:
             books = await system.end()
         assert books.balanced
         assert (books.lost, books.gaps) == (0, [])

@@ -68,8 +68,8 @@ class TestRedisRestarts:
         assert books.candles == candles(DEALS)
 
     async def restart(self, system: TickSystem, redis: RedisServer, *, wipe: bool) -> None:
-        """Kill it under traffic, and start it when more has come."""
-        await until(lambda: system.taken_in() > 4_000)
+        """Kill it under traffic, when a minute has closed, and start it when more has come."""
+        await until(lambda: system.taken_in() > 7_000)
         await beside_the_traffic(redis.kill)
         await system.fold_more(2_000)
         await beside_the_traffic(lambda: redis.start(wipe=wipe))

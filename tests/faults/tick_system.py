@@ -7,7 +7,7 @@ over real sockets; ``end()`` waits until the tape has been folded to its end.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,8 +91,6 @@ class TickSetup:
     prefetch: int = 500
     faults: tuple[str, ...] = ()
     before: Sequence[TimedTick] = ()
-    instruments: Sequence[str] | None = None
-    """What is listened to; None for everything that is listed."""
 
     @property
     def layout(self) -> QueueLayout:
@@ -111,7 +109,7 @@ class TickSystem(DataPath):
         self.shards = [Shard(Stream.TICKS, k) for k in range(setup.shards)]
         tape = TickTape(source)
         tape.play(setup.before)
-        self.instruments = setup.instruments or list(tape.instruments)
+        self.instruments = list(tape.instruments)
         self._token = token_of(setup.broker, ANY_TOKEN, int(time.time() * 1000))
         self.simulator = broker_simulator(
             setup.broker,
@@ -185,15 +183,6 @@ class TickSystem(DataPath):
     # -- its books
 
     @property
-    def held(self) -> int:
-        """Ticks that wait in the listener."""
-        return int(self.listener.report().detail["held"]["ticks"])
-
-    def said(self) -> int:
-        """Ticks of the tape that were sent to somebody."""
-        return self.simulator.statistics.taken
-
-    @property
     def hole(self) -> range:
         """Places on the tape that nobody was told of, after the one fault that ended a socket."""
         fault = int(self.setup.faults[0].partition("@")[2])
@@ -239,8 +228,3 @@ async def listening(
             await system.start_processor()
         await system.start_listener()
         yield system
-
-
-def paths(found: Iterable[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
-    """Some fields of rows, in their order."""
-    return [tuple(row[name] for name in names) for row in found]
