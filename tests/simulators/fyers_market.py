@@ -5,42 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from tapewire.market.instruments import Instrument, InstrumentKind
 from tapewire.model.events import TICK_INDEX, Tick
 from tapewire.simulators.sources import TimedTick
+from tests.instruments import equity, future, index, option
 
 OPEN_MS = 1_795_146_300_000  # 2026-11-20 09:15 in India
 
-RELIANCE = Instrument(exchange="NSE_EQ", token="2885", symbol="RELIANCE", tick_size=0.05)
-FUTURE = Instrument(
-    exchange="NSE_FO",
-    token="2885",
-    symbol="NIFTY26NOVFUT",
-    kind=InstrumentKind.FUTURE,
-    underlying="NIFTY",
-    expiry="2026-11-24",
-    tick_size=0.05,
-    lot_size=65,
+RELIANCE = equity("RELIANCE", "2885", tick_size=0.05)
+FUTURE = future("NIFTY", "2885", lot_size=65)
+PUT = option(
+    "SENSEX", "812345", InstrumentKind.PUT, 85_000.0, exchange="BSE_FO", expiry="2026-11-26"
 )
-PUT = Instrument(
-    exchange="BSE_FO",
-    token="812345",
-    symbol="SENSEX26NOV85000PE",
-    kind=InstrumentKind.PUT,
-    underlying="SENSEX",
-    expiry="2026-11-26",
-    strike=85_000.0,
-    tick_size=0.05,
-)
-DOLLAR = Instrument(
-    exchange="NCD_FO",
-    token="1234",
-    symbol="USDINR26NOVFUT",
-    kind=InstrumentKind.FUTURE,
-    underlying="USDINR",
-    expiry="2026-11-26",
-    tick_size=0.0025,
-)
-NIFTY = Instrument(
-    exchange="NSE_INDEX", token="Nifty_50", symbol="NIFTY", kind=InstrumentKind.INDEX
-)
+DOLLAR = future("USDINR", "1234", exchange="NCD_FO", expiry="2026-11-26", tick_size=0.0025)
+NIFTY = index("NIFTY", "Nifty_50")
 LISTED = {one.key: one for one in (RELIANCE, FUTURE, PUT, DOLLAR, NIFTY)}
 PRICES = {RELIANCE.key: 1460.0, FUTURE.key: 26000.05, PUT.key: 99.95, DOLLAR.key: 88.1225}
 

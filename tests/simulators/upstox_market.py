@@ -4,45 +4,15 @@ from collections.abc import Mapping
 
 from tapewire.market.instruments import Instrument, InstrumentKind
 from tapewire.model.events import TICK_INDEX, Tick
+from tests.instruments import equity, future, index, option
 
 TRADE_MS = 1_795_146_300_000  # 2026-11-20 09:15 in India
 
-SHARE = Instrument(exchange="NSE_EQ", token="2885", symbol="RELIANCE", tick_size=0.05)
-INDEX = Instrument(
-    exchange="NSE_INDEX", token="Nifty_50", symbol="NIFTY", kind=InstrumentKind.INDEX
-)
-FUTURE = Instrument(
-    exchange="NSE_FO",
-    token="8765",
-    symbol="NIFTY26NOVFUT",
-    kind=InstrumentKind.FUTURE,
-    underlying="NIFTY",
-    expiry="2026-11-24",
-    tick_size=0.05,
-    lot_size=75,
-)
-MONTHLY = Instrument(
-    exchange="NSE_FO",
-    token="8772",
-    symbol="NIFTY26NOV24000CE",
-    kind=InstrumentKind.CALL,
-    underlying="NIFTY",
-    expiry="2026-11-24",
-    strike=24_000.0,
-    tick_size=0.05,
-    lot_size=75,
-)
-WEEKLY = Instrument(
-    exchange="NSE_FO",
-    token="8779",
-    symbol="NIFTY26N2424000PE",
-    kind=InstrumentKind.PUT,
-    underlying="NIFTY",
-    expiry="2026-11-24",
-    strike=24_000.0,
-    tick_size=0.05,
-    lot_size=75,
-)
+SHARE = equity("RELIANCE", "2885", tick_size=0.05)
+INDEX = index("NIFTY", "Nifty_50")
+FUTURE = future("NIFTY", "8765", lot_size=75)
+MONTHLY = option("NIFTY", "8772", InstrumentKind.CALL, 24_000.0, lot_size=75)
+WEEKLY = option("NIFTY", "8779", InstrumentKind.PUT, 24_000.0, weekly=True, lot_size=75)
 LISTED = (SHARE, INDEX, FUTURE, MONTHLY, WEEKLY)
 
 

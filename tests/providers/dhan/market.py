@@ -1,36 +1,21 @@
 """Instruments and packets that the tests of Dhan's feed speak of."""
 
-from tapewire.market.instruments import Instrument, InstrumentKind
+from tapewire.market.instruments import Instrument
 from tapewire.providers.dhan.packets import Quote, Segment, Ticker, Update
 from tapewire.simulators.dhan_frames import encode_frame
+from tests.instruments import equity, future, index
 
-NIFTY_FUTURE = Instrument(
-    exchange="NSE_FO",
-    token="49081",
-    symbol="NIFTY-Nov2026-FUT",
-    kind=InstrumentKind.FUTURE,
-    tick_size=0.05,
-    broker_key="NSE_FNO|49081",
-)
-RELIANCE = Instrument(
-    exchange="NSE_EQ", token="2885", symbol="RELIANCE", tick_size=0.1, broker_key="NSE_EQ|2885"
-)
-RUPEE = Instrument(
+NIFTY_FUTURE = future("NIFTY", "49081", symbol="NIFTY-Nov2026-FUT", broker_key="NSE_FNO|49081")
+RELIANCE = equity("RELIANCE", "2885", tick_size=0.1, broker_key="NSE_EQ|2885")
+RUPEE = future(
+    "USDINR",
+    "2885",
     exchange="NCD_FO",
-    token="2885",
     symbol="USDINR-28Nov2026-FUT",
-    kind=InstrumentKind.FUTURE,
     tick_size=0.0025,
     broker_key="NSE_CURRENCY|2885",
 )
-NIFTY = Instrument(
-    exchange="NSE_INDEX",
-    token="Nifty_50",
-    symbol="NIFTY",
-    kind=InstrumentKind.INDEX,
-    tick_size=0.05,
-    broker_key="IDX_I|13",
-)
+NIFTY = index("NIFTY", "Nifty_50", tick_size=0.05, broker_key="IDX_I|13")
 T_S = 1_790_000_000
 """A second in which the market is open: the clock of tests begins there."""
 
@@ -38,13 +23,7 @@ T_S = 1_790_000_000
 def equities(count: int) -> list[Instrument]:
     """So many equities, numbered from 1."""
     return [
-        Instrument(
-            exchange="NSE_EQ",
-            token=str(number),
-            symbol=f"E{number}",
-            tick_size=0.05,
-            broker_key=f"NSE_EQ|{number}",
-        )
+        equity(f"E{number}", str(number), tick_size=0.05, broker_key=f"NSE_EQ|{number}")
         for number in range(1, count + 1)
     ]
 

@@ -2,18 +2,15 @@
 
 from collections.abc import Sequence
 
-from tapewire.market.instruments import Instrument, InstrumentKind
+from tapewire.market.instruments import Instrument
 from tapewire.model.events import Tick
 from tapewire.providers.fyers.protocol import FyersConnection
 from tapewire.providers.fyers.requests import RequestType
 from tapewire.simulators.fyers_frames import encode_data, encode_reply
+from tests.instruments import equity, index
 
-RELIANCE = Instrument(
-    exchange="NSE_EQ", token="2885", symbol="RELIANCE", broker_key="NSE:RELIANCE-EQ"
-)
-NIFTY = Instrument(
-    exchange="NSE_INDEX", token="Nifty_50", symbol="NIFTY50", kind=InstrumentKind.INDEX
-)
+RELIANCE = equity("RELIANCE", "2885", broker_key="NSE:RELIANCE-EQ")
+NIFTY = index("NIFTY50", "Nifty_50")
 RECEIVED_NS = 1_700_000_000_123_456_789
 
 

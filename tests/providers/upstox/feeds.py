@@ -2,41 +2,26 @@
 
 from itertools import count
 
-from tapewire.market.instruments import Instrument, InstrumentKind
+from tapewire.market.instruments import Instrument
 from tapewire.model.events import Tick
 from tapewire.providers.upstox.limits import LIMITS, Plan
 from tapewire.providers.upstox.messages import FrameKind, Mode
 from tapewire.providers.upstox.protocol import UpstoxConnection
 from tapewire.simulators.upstox_frames import Last, feed_frame
+from tests import instruments
+from tests.instruments import equity, index
 
 TRADE_MS = 1_792_000_000_000
 LAST = Last(100.5, TRADE_MS, 75, 99.25)
 
-RELIANCE = Instrument(
-    exchange="NSE_EQ",
-    token="2885",
-    symbol="RELIANCE",
-    tick_size=0.05,
-    broker_key="NSE_EQ|INE002A01018",
-)
-NIFTY = Instrument(
-    exchange="NSE_INDEX",
-    token="Nifty_50",
-    symbol="NIFTY",
-    kind=InstrumentKind.INDEX,
-    broker_key="NSE_INDEX|Nifty 50",
-)
+RELIANCE = equity("RELIANCE", "2885", tick_size=0.05, broker_key="NSE_EQ|INE002A01018")
+NIFTY = index("NIFTY", "Nifty_50", broker_key="NSE_INDEX|Nifty 50")
 
 
 def future(token: int) -> Instrument:
-    """A future of that number."""
-    return Instrument(
-        exchange="NSE_FO",
-        token=str(token),
-        symbol=f"FUT{token}",
-        kind=InstrumentKind.FUTURE,
-        broker_key=f"NSE_FO|{token}",
-    )
+    """A future of that number, whose tick size is not known."""
+    named = {"symbol": f"FUT{token}", "broker_key": f"NSE_FO|{token}"}
+    return instruments.future("NIFTY", str(token), tick_size=0.0, **named)
 
 
 FUTURE = future(45450)
