@@ -9,10 +9,11 @@ from typing import Final
 
 from msgspec import Struct
 
+from tapewire.analyzers.bars import SECOND_MS, Bar
 from tapewire.analyzers.days import Day, Print
 from tapewire.analyzers.windows import Figures
 from tapewire.market.sessions import Session, TradingDay
-from tapewire.model.rows import BestQuote, Fact, QuoteRecord, Reference
+from tapewire.model.rows import NOTIONAL_SCALE, BestQuote, Fact, QuoteRecord, Reference
 
 
 class Told(Struct, gc=False):
@@ -125,28 +126,76 @@ def show_windows(row: QuoteRecord, figures: Figures) -> None:
     row.pct_change_1m, row.pct_change_5m, row.pct_change_15m, row.volume_1m, row.volume_5m = figures
 
 
-def show_day(row: QuoteRecord, record: Day, regular: bool) -> None:
+def show_day(row: QuoteRecord, record: Day, regular: bool, texts: Texts) -> None:
     """Put a day in; ``regular`` is whether the regular session has begun."""
-    volume, average, official = record.volume, row.avg_volume, record.official
+    close = record.close if record.close_t >= 0 else None
+    _show_sums(row, record, record.volume, close, record.high, record.low, regular)
+    _show_span(row, record.start_ms, record.end_ms, record.second_high, record.second_low, texts)
+    row.volume = record.second_volume
+    row.vwap, row.aggregate_vwap, row.average_size = record.averages()
+
+
+def extends(bar: Bar, record: Day, session: Session) -> bool:
+    """Whether ``show_bar`` can show them: a bar after all of the day, and no session's first."""
+    first = record.regular_open if session is Session.REGULAR else record.pre_open
+    begun = first is not None or session not in OPENING
+    return begun and record.start_ms < bar.start_ms and bar.official_t < 0 and not record.given
+
+
+def show_bar(row: QuoteRecord, record: Day, bar: Bar, regular: bool, texts: Texts) -> None:
+    """Put a day in together with an unfinished bar: as if they were merged, but faster."""
+    volume, size, trades = record.volume + bar.volume, bar.volume, bar.trades
+    high, low = bar.high, bar.low
+    _show_span(row, bar.start_ms, bar.start_ms + SECOND_MS, high, low, texts)
+    if record.high > high:
+        high = record.high
+    if record.low < low:
+        low = record.low
+    last = bar if bar.close_t >= 0 else record
+    close = last.close if last.close_t >= 0 else None
+    _show_sums(row, record, volume, close, high, low, regular)
+    seen = volume - record.unseen
+    row.volume = size
+    row.vwap = bar.notional / (size * NOTIONAL_SCALE) if size else None
+    row.aggregate_vwap = (
+        (record.notional + bar.notional) / (seen * NOTIONAL_SCALE) if seen else None
+    )
+    row.average_size = size / trades if trades else None
+
+
+OPENING: Final = frozenset({Session.PRE, Session.REGULAR})
+"""Sessions whose first price matters."""
+
+
+def _show_sums(
+    row: QuoteRecord,
+    record: Day,
+    volume: float,
+    close: float | None,
+    high: float,
+    low: float,
+    regular: bool,
+) -> None:
+    """Put in sums and extremes since the turn, and what follows from the last price."""
+    average, official = row.avg_volume, record.official
     row.accumulated_volume = volume
     row.relative_volume = volume / average if average else None
     row.official_open_price = official.price if official else None
-    row.close = close = record.close if record.close_t >= 0 else None
-    row.day_high = record.high if record.high > -inf else None
-    row.day_low = record.low if record.low < inf else None
+    row.close = close
+    row.day_high = high if high > -inf else None
+    row.day_low = low if low < inf else None
     base = base_of(record, regular)
     row.open, row.base_note = opened, _ = (base[0].price, base[1]) if base else (None, None)
     row.change, row.pct_change = change(close, row.prev_day_close)
     row.change_since_open, row.pct_change_since_open = change(close, opened)
 
 
-def show_second(row: QuoteRecord, record: Day, texts: Texts) -> None:
-    """Put in the last second in which the symbol traded, and the averages."""
-    start_ms = record.start_ms
+def _show_span(
+    row: QuoteRecord, start_ms: int, end_ms: int, high: float, low: float, texts: Texts
+) -> None:
+    """Put in the time and the range of the last second in which the symbol traded."""
     if row.start_timestamp != start_ms:
-        row.start_timestamp, row.end_timestamp = start_ms, record.end_ms
+        row.start_timestamp, row.end_timestamp = start_ms, end_ms
         row.session = texts.session(start_ms)
-    row.volume = record.second_volume
-    row.high = record.second_high if record.second_high > -inf else None
-    row.low = record.second_low if record.second_low < inf else None
-    row.vwap, row.aggregate_vwap, row.average_size = record.averages()
+    row.high = high if high > -inf else None
+    row.low = low if low < inf else None

@@ -24,9 +24,10 @@ from tapewire.analyzers.quote_rows import (
     NOTHING_TOLD,
     Texts,
     Told,
+    extends,
     new_row,
+    show_bar,
     show_day,
-    show_second,
     show_windows,
 )
 from tapewire.analyzers.volume_curves import VolumeCurves
@@ -248,10 +249,10 @@ class QuoteRecords(GapMarked):
         if day is None:
             return changes
         changed = self._rows | self._dirty
-        seen = chain(self._with_bars(unfinished, day), self._with_unfinished(day))
-        rows = self._encoded(seen, changed, day)
-        rest = (self.days[symbol] for symbol in changed - rows.keys())
-        rows.update(self._encoded(rest, changed, day))
+        shown = chain(self._of_bars(unfinished, changed, day), self._of_unfinished(changed, day))
+        rows = {row.symbol: encode_row(row) for row in shown}
+        for symbol in changed - rows.keys():
+            rows[symbol] = encode_row(self._of_day(self.days[symbol], changed, day))
         if rows:
             changes.rows[quote_hash(day.date)] = rows
         changes.private |= self._windows.drain() | self._curves.drain()
@@ -265,49 +266,56 @@ class QuoteRecords(GapMarked):
         self._rows, self._dirty = set(), set()
         return changes
 
-    def _with_bars(self, unfinished: Sequence[Bar], day: TradingDay) -> Iterator[Day]:
-        """Days together with the unfinished bars of the current second.
+    def _of_bars(
+        self, unfinished: Sequence[Bar], changed: Collection[str], day: TradingDay
+    ) -> Iterator[QuoteRecord]:
+        """Rows of days together with the unfinished bars of the current second.
 
         One at a time: a row is packed while all of its symbol is still in the processor's cache.
         """
-        session, find = day.session_at(self._second_ms), self.days.get
+        session, relative, gap = day.session_at(self._second_ms), self._curves.relative, self._gap
+        days, rows, texts = self.days.get, self._shown.get, self._texts
+        regular = self._second_ms >= day.open_ms
+        assert texts is not None
         for bar in unfinished:
-            if concerns(bar, session):
-                record = find(bar.symbol)
-                seen = copied(record) if record else Day(bar.symbol)
-                seen.merge(bar, session)
-                yield seen
+            if not concerns(bar, session):
+                continue
+            symbol = bar.symbol
+            record, row = days(symbol), rows(symbol)
+            if record is None or not extends(bar, record, session):
+                merged = copied(record) if record else Day(symbol)
+                merged.merge(bar, session)
+                yield self._of_day(merged, changed, day)
+                continue
+            if row is None or symbol in changed:
+                row = self._row(symbol)
+            show_bar(row, record, bar, regular, texts)
+            row.relative_volume_tod = relative(symbol, row.accumulated_volume)
+            row.gap = gap
+            yield row
 
-    def _with_unfinished(self, day: TradingDay) -> Iterator[Day]:
-        """Days together with the provider's bars that wait for the cut."""
+    def _of_unfinished(self, changed: Collection[str], day: TradingDay) -> Iterator[QuoteRecord]:
+        """Rows of days together with the provider's bars that wait for the cut."""
         unfinished, self._unfinished = self._unfinished, ()
         for aggregate in unfinished:
             start_ms = int(aggregate.start_timestamp)
             if start_ms >= day.turn_ms:
                 record = self.days.get(aggregate.symbol)
-                seen = copied(record) if record else Day(aggregate.symbol)
-                seen.take(aggregate, day.session_at(start_ms))
-                yield seen
+                merged = copied(record) if record else Day(aggregate.symbol)
+                merged.take(aggregate, day.session_at(start_ms))
+                yield self._of_day(merged, changed, day)
 
-    def _encoded(
-        self, seen: Iterable[Day], changed: Collection[str], day: TradingDay
-    ) -> dict[str, bytes]:
-        """Rows of days, packed; windows are others only of the ``changed``."""
-        find, relative, texts = self._shown.get, self._curves.relative, self._texts
-        regular, gap = self._second_ms >= day.open_ms, self._gap
+    def _of_day(self, record: Day, changed: Collection[str], day: TradingDay) -> QuoteRecord:
+        """The row of a day; windows are others only of the ``changed``."""
+        symbol, texts = record.symbol, self._texts
+        row = self._shown.get(symbol)
+        if row is None or symbol in changed:
+            row = self._row(symbol)
         assert texts is not None
-        rows = {}
-        for record in seen:
-            symbol = record.symbol
-            row = find(symbol)
-            if row is None or symbol in changed:
-                row = self._row(symbol)
-            show_day(row, record, regular)
-            show_second(row, record, texts)
-            row.relative_volume_tod = relative(symbol, record.volume)
-            row.gap = gap
-            rows[symbol] = encode_row(row)
-        return rows
+        show_day(row, record, self._second_ms >= day.open_ms, texts)
+        row.relative_volume_tod = self._curves.relative(symbol, record.volume)
+        row.gap = self._gap
+        return row
 
     def _row(self, symbol: str) -> QuoteRecord:
         """A symbol's row with its windows as of the cut."""
