@@ -65,47 +65,48 @@ def broker_simulator(
     def event_ms() -> int:
         return simulator.event_ms or around.wall_ms()
 
-    side = _SIDES[broker](tape, account, around, ws_url, event_ms)
-    simulator: BrokerSimulator = BrokerSimulator(side, tape, **options)
+    stage = Stage(tape, account, around, ws_url, event_ms)
+    simulator: BrokerSimulator = BrokerSimulator(_SIDES[broker](stage), tape, **options)
     return simulator
 
 
-_MakeSide = Callable[
-    [TickTape, Account, Surroundings, Callable[[], str], Callable[[], int]], BrokerSide
-]
+class Stage(NamedTuple):
+    """What a side is made of; the server's address and the tape's time are known later."""
+
+    tape: TickTape
+    account: Account
+    around: Surroundings
+    ws_url: Callable[[], str]
+    event_ms: Callable[[], int]
+
+    def now_s(self) -> float:
+        """The wall clock in seconds."""
+        return self.around.wall_ms() / 1000
 
 
-def _upstox(
-    tape: TickTape,
-    account: Account,
-    around: Surroundings,
-    ws_url: Callable[[], str],
-    event_ms: Callable[[], int],
-) -> BrokerSide:
-    return UpstoxSide(tape, account, ws_url=ws_url, now_ms=event_ms, new_code=around.new_secret)
+def _upstox(stage: Stage) -> BrokerSide:
+    return UpstoxSide(
+        stage.tape,
+        stage.account,
+        ws_url=stage.ws_url,
+        now_ms=stage.event_ms,
+        new_code=stage.around.new_secret,
+    )
 
 
-def _fyers(
-    tape: TickTape,
-    account: Account,
-    around: Surroundings,
-    ws_url: Callable[[], str],
-    event_ms: Callable[[], int],
-) -> BrokerSide:
-    return FyersSide(tape, account, now_s=lambda: around.wall_ms() / 1000)
+def _fyers(stage: Stage) -> BrokerSide:
+    return FyersSide(stage.tape, stage.account, now_s=stage.now_s)
 
 
-def _dhan(
-    tape: TickTape,
-    account: Account,
-    around: Surroundings,
-    ws_url: Callable[[], str],
-    event_ms: Callable[[], int],
-) -> BrokerSide:
-    return DhanSide(tape, account, now_s=lambda: around.wall_ms() / 1000)
+def _dhan(stage: Stage) -> BrokerSide:
+    return DhanSide(stage.tape, stage.account, now_s=stage.now_s)
 
 
-_SIDES: Final[Mapping[str, _MakeSide]] = {"upstox": _upstox, "fyers": _fyers, "dhan": _dhan}
+_SIDES: Final[Mapping[str, Callable[[Stage], BrokerSide]]] = {
+    "upstox": _upstox,
+    "fyers": _fyers,
+    "dhan": _dhan,
+}
 
 
 def environment(broker: str, rest_url: str, ws_url: str, token: str) -> dict[str, str]:

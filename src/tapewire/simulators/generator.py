@@ -14,13 +14,12 @@ unless ``until`` ends it on the first day (``end``: with that day).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from tapewire.market.sessions import CalendarError
 from tapewire.simulators.day_tape import CROSS_SHARE, MEAN_SIZE, DayTape
+from tapewire.simulators.generator_options import Hours, Stretch, read_options, session_on
 from tapewire.simulators.made_up_market import Activity, Market, MarketDay
 from tapewire.simulators.sources import (
     DailyBar,
@@ -32,7 +31,7 @@ from tapewire.simulators.sources import (
 
 DEFAULT_DATE: Final = "2026-11-20"
 
-_AT: Final = re.compile(r"(\d\d):(\d\d)(?::(\d\d))?")
+_HOURS: Final = Hours(4, "in New York between 04:00 and the day's end")
 
 
 class GeneratorSource:
@@ -65,38 +64,22 @@ class GeneratorSource:
         self._rate = rate
         if rate <= 0:
             raise SourceError(f"rate={rate:g} trades a second; expected more than 0")
-        self._first_day = _session(self.market, date)
-        self._first_second = _second(at, self._first_day)
-        self._seconds = self._length(until)
+        session_on(self.market.calendar, date)
+        self._first_day = self.market.day(date)
+        self._stretch = Stretch(_HOURS, self._first_day.end_s, at, until)
         self.dates: tuple[str, ...] = (date,)
         self.reference: Reference = GeneratorReference(self.market, self._first_day, rate)
 
-    def _length(self, until: str | None) -> int | None:
-        """How many seconds are played; None without an end."""
-        if until is None:
-            return None
-        day = self._first_day
-        end = day.end_s if until == "end" else _second(until, day, "until")
-        if end <= self._first_second:
-            raise SourceError(f"until={until} is not after the beginning; expected a later time")
-        return end - self._first_second
-
     def skip(self, seconds: int) -> None:
         """Begin later, at the latest with the last second that is played."""
-        left = self._first_day.end_s - self._first_second
-        if self._seconds is not None:
-            left = self._seconds
-        skipped = min(seconds, left - 1)
-        self._first_second += skipped
-        if self._seconds is not None:
-            self._seconds -= skipped
+        self._stretch.skip(seconds)
 
     def slices(self) -> Iterator[Slice]:
         """A slice a second, to the end asked for or while the calendar reaches."""
-        yield from islice(self._endless(), self._seconds)
+        yield from islice(self._endless(), self._stretch.seconds)
 
     def _endless(self) -> Iterator[Slice]:
-        day, second = self._first_day, self._first_second
+        day, second = self._first_day, self._stretch.first
         while True:
             yield from DayTape(self.market.seed, day, self._rate, second).slices()
             following = self.market.calendar.next_session(day.hours.date).date
@@ -147,39 +130,4 @@ _OPTIONS: Final[Mapping[str, Callable[[str], Any]]] = {
 
 def parse_generator(options: str, *, seed: int | None = None) -> GeneratorSource:
     """A generator from ``name=value,...``; ``seed`` holds where the options name none."""
-    given: dict[str, Any] = {} if seed is None else {"seed": seed}
-    for option in filter(None, options.split(",")):
-        name, _, value = option.partition("=")
-        try:
-            given[name] = _OPTIONS[name](value)
-        except (KeyError, ValueError) as error:
-            raise SourceError(
-                f"generator option {option!r} is wrong; expected of "
-                f"{', '.join(f'{name}=' for name in _OPTIONS)} each with a value that fits"
-            ) from error
-    return GeneratorSource(**given)
-
-
-def _session(market: Market, date: str) -> MarketDay:
-    try:
-        hours = market.calendar.day(date)
-    except CalendarError as error:
-        raise SourceError(f"date={date}: {error}") from error
-    if not hours.is_session:
-        following = market.calendar.next_session(date).date
-        raise SourceError(f"date={date} has no session; the next one is {following}")
-    return market.day(date)
-
-
-def _second(at: str, day: MarketDay, name: str = "at") -> int:
-    """Seconds since 04:00 of a time of day in New York."""
-    match = _AT.fullmatch(at)
-    second = -1
-    if match:
-        hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        second = (hours - 4) * 3600 + minutes * 60 + seconds
-    if not 0 <= second < day.end_s:
-        raise SourceError(
-            f"{name}={at} is not HH:MM[:SS] in New York between 04:00 and the day's end"
-        )
-    return second
+    return GeneratorSource(**read_options(options, _OPTIONS, seed))

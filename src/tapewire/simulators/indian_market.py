@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 from random import Random
 from typing import Final
 
 from tapewire.market.instruments import Instrument, InstrumentKind
-from tapewire.market.sessions import CalendarError, SessionCalendar, TradingDay
+from tapewire.market.sessions import SessionCalendar, TradingDay
 from tapewire.model.events import TICK_INDEX, Tick
+from tapewire.simulators.generator_options import Hours, Stretch, session_on
 from tapewire.simulators.indian_listings import (
     INDICES,
     TICK_SIZE,
@@ -36,8 +36,8 @@ from tapewire.simulators.sources import SourceError, TimedTick
 DEFAULT_DATE: Final = "2026-11-20"
 DEFAULT_AT: Final = "09:14:50"
 
-_AT: Final = re.compile(r"(\d\d):(\d\d)(?::(\d\d))?")
 _PRE_OPEN_HOUR: Final = 9
+_HOURS: Final = Hours(_PRE_OPEN_HOUR, "in India from 09:00 until 15:30")
 _RATE_A_YEAR: Final = 0.065
 _YEAR_MS: Final = 365 * 86_400_000
 _OCTAVES: Final = ((1800, 0.8), (180, 0.4), (15, 0.15))  # seconds between points, weight
@@ -315,9 +315,9 @@ class IndianGenerator:
         self.dates: tuple[str, ...] = (date,)
         self._market = IndianMarket(seed)
         self._rate = rate
-        self._day = _session(self._market, date)
-        self._first = _second(at, self._day, "at")
-        self._seconds = self._length(until)
+        hours = session_on(self._market.calendar, date, where=" in India")
+        self._day = IndianDay(self._market, hours)
+        self._stretch = Stretch(_HOURS, self._day.close_s, at, until)
         self._listed = listings(self._market.calendar, date, self._day.previous_closes)
         self._by_key = {listing.instrument.key: listing for listing in self._listed}
 
@@ -332,26 +332,14 @@ class IndianGenerator:
 
     def skip(self, seconds: int) -> None:
         """Begin later, at the latest with the last second that is played."""
-        left = self._day.close_s - self._first if self._seconds is None else self._seconds
-        skipped = min(seconds, left - 1)
-        self._first += skipped
-        if self._seconds is not None:
-            self._seconds -= skipped
+        self._stretch.skip(seconds)
 
     def slices(self) -> Iterator[list[TimedTick]]:
         """A slice a second, to the end asked for or while the calendar reaches."""
-        yield from islice(self._endless(), self._seconds)
-
-    def _length(self, until: str | None) -> int | None:
-        if until is None:
-            return None
-        end = self._day.close_s if until == "end" else _second(until, self._day, "until")
-        if end <= self._first:
-            raise SourceError(f"until={until} is not after the beginning; expected a later time")
-        return end - self._first
+        yield from islice(self._endless(), self._stretch.seconds)
 
     def _endless(self) -> Iterator[list[TimedTick]]:
-        second = self._first
+        second = self._stretch.first
         while True:
             day = self._day
             yield from IndianTicks(
@@ -359,26 +347,3 @@ class IndianGenerator:
             ).slices()
             following = self._market.calendar.next_session(day.hours.date)
             self._day, second = IndianDay(self._market, following), 0
-
-
-def _session(market: IndianMarket, date: str) -> IndianDay:
-    try:
-        hours = market.calendar.day(date)
-    except CalendarError as error:
-        raise SourceError(f"date={date}: {error}") from error
-    if not hours.is_session:
-        following = market.calendar.next_session(date).date
-        raise SourceError(f"date={date} has no session in India; the next one is {following}")
-    return IndianDay(market, hours)
-
-
-def _second(at: str, day: IndianDay, name: str) -> int:
-    """Seconds since 09:00 of a time of day in India."""
-    match = _AT.fullmatch(at)
-    second = -1
-    if match:
-        hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        second = (hours - _PRE_OPEN_HOUR) * 3600 + minutes * 60 + seconds
-    if not 0 <= second < day.close_s:
-        raise SourceError(f"{name}={at} is not HH:MM[:SS] in India from 09:00 until 15:30")
-    return second

@@ -14,8 +14,9 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from tapewire.market.instruments import Instrument
-from tapewire.market.sessions import CalendarError, SessionCalendar, TradingDay
+from tapewire.market.sessions import SessionCalendar, TradingDay
 from tapewire.model.events import Tick
+from tapewire.simulators.generator_options import read_options, session_on
 from tapewire.simulators.indian_market import IndianGenerator
 from tapewire.simulators.lean import LeanSource, trade_slices
 from tapewire.simulators.sources import SourceError, TimedEvent, TimedTick, merge
@@ -173,13 +174,7 @@ class RecordedTicks:
 
     def _shifted(self, date: str) -> dict[str, tuple[TradingDay, int]]:
         """Recorded date -> the Indian session that it is played in, and by how much it moves."""
-        try:
-            session = self._calendar.day(date)
-        except CalendarError as error:
-            raise SourceError(f"date={date}: {error}") from error
-        if not session.is_session:
-            following = self._calendar.next_session(date).date
-            raise SourceError(f"date={date} has no session in India; the next one is {following}")
+        session = session_on(self._calendar, date, where=" in India")
         new_york, shifts = SessionCalendar.load("XNYS"), {}
         for day in dict.fromkeys(file.day for file in self._files):
             shifts[day] = session, session.open_ms - new_york.day(day).open_ms
@@ -226,7 +221,7 @@ def parse_ticks(text: str, *, seed: int | None = None) -> TickSource:
     """The source of ticks that a ``SOURCE`` string names; SourceError says what was expected."""
     kind, colon, rest = text.partition(":")
     if kind == "generator":
-        return _generator(rest, seed)
+        return IndianGenerator(**read_options(rest, _OPTIONS, seed))
     if kind == "lean" and colon:
         path, _, date = rest.partition(",date=")
         return RecordedTicks(Path(path), date or None)
@@ -234,17 +229,3 @@ def parse_ticks(text: str, *, seed: int | None = None) -> TickSource:
         f"source {text!r} is not one that a broker can play; expected generator[:name=value,...]"
         " or lean:PATH[,date=YYYY-MM-DD]"
     )
-
-
-def _generator(options: str, seed: int | None) -> IndianGenerator:
-    given: dict[str, Any] = {} if seed is None else {"seed": seed}
-    for option in filter(None, options.split(",")):
-        name, _, value = option.partition("=")
-        try:
-            given[name] = _OPTIONS[name](value)
-        except (KeyError, ValueError) as error:
-            raise SourceError(
-                f"generator option {option!r} is wrong; expected of "
-                f"{', '.join(f'{name}=' for name in _OPTIONS)} each with a value that fits"
-            ) from error
-    return IndianGenerator(**given)
