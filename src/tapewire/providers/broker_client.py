@@ -32,6 +32,7 @@ from tapewire.providers.broker_socket import (
 )
 from tapewire.providers.disconnects import BackOff, Fatal, RefreshToken
 from tapewire.providers.socket_client import SocketClient, leave
+from tapewire.runtime.together import until_one_ends
 
 _log: Final = logging.getLogger(__name__)
 
@@ -276,21 +277,16 @@ class BrokerClient(SocketClient[ClientBounds]):
             socket.transport.abort()
             return refused.ending
         self._begin(socket, connection)
-        tasks: list[asyncio.Task[Ending]] = []
         try:
             try:
                 connection.subscribe(list(self._instruments.values()))
             except ValueError as error:
                 return Ending("too_many_instruments", Fatal("subscribe to fewer"), str(error))
             connection.opened(self._clock())
-            tasks.append(asyncio.create_task(self._read(socket, connection, take)))
-            tasks.append(asyncio.create_task(self._watch(socket, connection)))
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return done.pop().result()
+            return await until_one_ends(
+                self._read(socket, connection, take), self._watch(socket, connection)
+            )
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             connection.close()
             self._finish(connection)
             await leave(socket, connection.data_to_send(), self._bounds.close_timeout_s)

@@ -23,6 +23,7 @@ from tapewire.model.rows import Candle
 from tapewire.runtime.lease import Lease, Renewal
 from tapewire.runtime.logging import get_logger
 from tapewire.runtime.service import Report, State
+from tapewire.runtime.together import until_one_ends
 from tapewire.sinks.compat_keys import CompatKeys, minutes_in
 
 log = get_logger(__name__)
@@ -117,16 +118,9 @@ class CompatKeyService:
     async def _while_held(self) -> None:
         """Work until the lease is refused; then whatever was known may be old."""
         self._begin_anew()
-        work = (self._hold(), self._follow_forever(), self._read_forever(), self._write_forever())
-        tasks = [asyncio.create_task(each) for each in work]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await until_one_ends(
+            self._hold(), self._follow_forever(), self._read_forever(), self._write_forever()
+        )
 
     def _begin_anew(self) -> None:
         self._places = {}
@@ -163,15 +157,7 @@ class CompatKeyService:
         if not self._places:
             await asyncio.sleep(LOOK_S)
             return
-        tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._until_new())]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await until_one_ends(self._follow(), self._until_new())
 
     async def _new_shards(self) -> list[str]:
         listed = [one for one in await self._cache.shards() if market_of_shard(one) == INDIA]

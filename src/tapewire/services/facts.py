@@ -17,6 +17,7 @@ from tapewire.caches.following import START
 from tapewire.model.changes import Published
 from tapewire.model.rows import Fact, decode_best_quote, decode_halt_state
 from tapewire.model.streams import Shard, Stream
+from tapewire.runtime.together import until_one_ends
 
 _log = logging.getLogger(__name__)
 
@@ -102,18 +103,7 @@ class FactFollower:
         if not self._places:
             await asyncio.sleep(LOOK_S)
             return
-        tasks = {
-            asyncio.create_task(self._follow(), name="follow facts"),
-            asyncio.create_task(self._until_new(), name="look for sources of facts"),
-        }
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await until_one_ends(self._follow(), self._until_new())
 
     async def _until_new(self) -> None:
         while set(await self._sources()) == self._places.keys():  # noqa: ASYNC110 - another process

@@ -43,6 +43,7 @@ from tapewire.model.changes import BoardChange, Published
 from tapewire.model.feeds import BOARDS
 from tapewire.model.markets import Market, market_of_shard
 from tapewire.runtime.logging import get_logger
+from tapewire.runtime.together import until_one_ends
 
 log = get_logger(__name__)
 
@@ -141,16 +142,7 @@ class WidgetSource:
         if not self._places:
             await asyncio.sleep(RETURN_S)
             return
-        follow = asyncio.create_task(self._follow())
-        look = asyncio.create_task(self._until_new_shards())
-        try:
-            done, _ = await asyncio.wait({follow, look}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            follow.cancel()
-            look.cancel()
-            await asyncio.gather(follow, look, return_exceptions=True)
+        await until_one_ends(self._follow(), self._until_new_shards())
 
     async def _follow(self) -> None:
         async with aclosing(self._cache.follow(self._places)) as batches:
