@@ -33,6 +33,8 @@ def tick_metrics(report: Report) -> Iterator[Metric]:
     if brokers:
         yield from _of_listener(report, brokers)
     shards = _mapping(report.detail.get("shards"))
+    # Services that only follow shards tell where they are instead.
+    shards = {name: one for name, one in shards.items() if isinstance(one, Mapping)}
     if shards:
         yield from _of_processor(report, shards)
 
