@@ -75,18 +75,11 @@ class BrokerFeed:
         self._today = today or (lambda: master_date(clock_ns() / 1e9))
         self._judge_s = judge_s
         self._news = asyncio.Event()
-        self._lines = {
-            one.name: BrokerLine(
-                one,
-                BrokerClient(
-                    one, clock=clock, clock_ns=clock_ns, draw=draw, live=live, bounds=bounds
-                ),
-                self._chosen,
-                self._hand_on,
-                self._news.set,
-            )
+        clients = [
+            BrokerClient(one, clock=clock, clock_ns=clock_ns, draw=draw, live=live, bounds=bounds)
             for one in brokers
-        }
+        ]
+        self._lines = {client.name: self._line(client) for client in clients}
         self._active: BrokerLine | None = None
         self._overlap: Overlap | None = None
         self._probed: str | None = None
@@ -99,6 +92,9 @@ class BrokerFeed:
         self._last_ending = ""
         self.switches: deque[FeedSwitch] = deque(maxlen=MAX_SWITCHES)
         self.statistics = FeedStatistics()
+
+    def _line(self, client: BrokerClient) -> BrokerLine:
+        return BrokerLine(client.broker, client, self._chosen, self._hand_on, self._news.set)
 
     # -- what it says of itself
 
