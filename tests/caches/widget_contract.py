@@ -118,6 +118,17 @@ class WidgetCacheContract:
         found = await cache.fetch(SHARD, {QUOTES: None, "candles:é": None})
         assert found == {QUOTES: rows, "candles:é": {"1": b""}}
 
+    async def test_private_values_of_every_size_survive(self, cache: WidgetCache) -> None:
+        place = (await cache.claim(SHARD)).place
+        private = {
+            "journal": {"#0": bytes(range(256)) * 400, "AIG": b"\x01"},
+            "many": {f"S{k}": b"x" * 500 for k in range(40)},
+            "small": {"#1": b"\x02"},
+        }
+        await cache.flush(SHARD, place, {}, Changes(private=private))
+        found = await cache.fetch(SHARD, dict.fromkeys(f"private:{name}" for name in private))
+        assert found == {f"private:{name}": fields for name, fields in private.items()}
+
     async def test_scores_keep_every_digit(self, cache: WidgetCache) -> None:
         place = (await cache.claim(SHARD)).place
         scores = {

@@ -41,6 +41,10 @@ ENTRIES_AT_ONCE: Final = 10
 SWEPT_AT_ONCE: Final = 500
 """Names that one flush looks at while outdated hashes are dropped: a few ms."""
 
+FEW_FIELDS: Final = 16
+LARGE_BYTES: Final = 4096
+"""A private hash of no more fields and no fewer bytes is sent value by value."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_gap = msgspec.msgpack.Decoder(Gap).decode
 _decode_number = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw]).decode
@@ -147,6 +151,7 @@ class RedisWidgetCache:
         sweep: Sweep,
     ) -> Any:
         keys = WidgetDataCacheKeys(shard)
+        packed, places, values = separated(changes.private)
         return await self._link.script(
             self._flush,
             (keys.place, keys.changes, keys.positions, keys.gaps, keys.names, keys.sequences),
@@ -154,7 +159,7 @@ class RedisWidgetCache:
             str(expected.next),
             keys.prefix,
             encode_published(changes),
-            _encode(changes.private),
+            packed,
             _encode(positions),
             _encode(due),
             self._now_ms(),
@@ -165,6 +170,8 @@ class RedisWidgetCache:
             _encode(sweep.first_kept),
             sweep.cursor,
             SWEPT_AT_ONCE,
+            places,
+            *values,
         )
 
     async def fetch(self, shard: str, hashes: Wanted) -> dict[str, dict[str, bytes]]:
@@ -289,6 +296,24 @@ def _decode_item(stored: bytes) -> Item:
     """An item as ``lua/flush.lua`` stores it: MessagePack ``[sequence, item]``."""
     sequence, packed = _decode_number(stored)
     return Item(sequence, bytes(packed))
+
+
+def separated(private: Mapping[str, Mapping[str, bytes]]) -> tuple[bytes, bytes, list[bytes]]:
+    """Private hashes as ``lua/flush.lua`` takes them: together, and those of large values apart.
+
+    Returns the first packed, then hash and field of each large value, packed, and these values.
+    """
+    together: dict[str, Mapping[str, bytes]] = {}
+    places: list[str] = []
+    values: list[bytes] = []
+    for name, fields in private.items():
+        if len(fields) > FEW_FIELDS or sum(map(len, fields.values())) < LARGE_BYTES:
+            together[name] = fields
+            continue
+        for field, value in fields.items():
+            places += (name, field)
+            values.append(value)
+    return _encode(together), _encode(places), values
 
 
 def refuse_reserved(changes: Changes) -> None:

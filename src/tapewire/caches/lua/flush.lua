@@ -8,7 +8,10 @@
 --       11 items kept of each event feed of this flush (MessagePack map),
 --       12 names of hashes to drop (MessagePack array),
 --       13 families and the first date or time, the end of a name, to keep (MessagePack map),
---       14 where the sweep for older ones goes on, 15 names looked at in one flush
+--       14 where the sweep for older ones goes on, 15 names looked at in one flush,
+--       16 further private hashes and fields (MessagePack array: hash, field, hash, field, ...),
+--       17 and on: their values. Lua hashes every byte of every string, and what lies inside
+--       another argument is a string twice: so large values come by themselves
 -- Returns {outcome, place found, where the sweep goes on ('0': it is done)}; outcomes: 0 written, 1 already written (the answer was
 -- lost), 2 fenced by a newer owner, 3 the store lost writes.
 -- Everything is compared before anything is written, since Lua does not roll back; the
@@ -205,6 +208,10 @@ add_gaps(add_items(p))
 
 blob = ARGV[5]
 put_hashes(prefix .. 'private:', 1)
+local direct = cmsgpack.unpack(ARGV[16])
+for i = 1, #direct, 2 do
+  call('HSET', prefix .. 'private:' .. direct[i], direct[i + 1], ARGV[17 + (i - 1) / 2])
+end
 blob = ARGV[6]
 put_fields(KEYS[3], 1)
 set_lives(cmsgpack.unpack(ARGV[7]))
