@@ -168,6 +168,7 @@ def test_what_is_left_out_is_counted() -> None:
         (zipped([]), "no instrument in it"),
         (zipped([{**SHARE, "segment": "MOON"}]), "other_segment"),
     ],
+    ids=["text", "cut off", "an object", "not text", "not JSON", "empty", "unknown segment"],
 )
 def test_what_is_no_master_is_refused(data: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=said):
