@@ -28,7 +28,7 @@ def market() -> Market:
 
 
 def reference(symbol: str = "AAPL", date: str = FRIDAY, **known: float) -> Reference:
-    return Reference(symbol, date, **known)
+    return Reference(symbol, date, **known)  # type: ignore[arg-type]  # prices, not the name
 
 
 FULL = reference(

@@ -11,8 +11,10 @@ from typing import Any
 from dhanhq import DhanContext, MarketFeed
 
 
-class Feed(MarketFeed):
+class Feed(MarketFeed):  # type: ignore[misc]  # the SDK has no types
     """The client as it is, but for a note of what it read."""
+
+    noted: list[tuple[str, Any]]
 
     def process_data(self, data: bytes) -> Any:
         """Note a frame and what the client makes of it."""

@@ -190,7 +190,7 @@ def test_a_slow_view_is_no_later_for_having_begun_anew_often() -> None:
     play = Play()
     watcher = play.stage.connect()
     watcher.subscribe("quote:*", rate_hz=1)
-    nothing = {"quotes": {}, "boards": {}, "candles": {}, "removed": []}
+    nothing: dict[str, Any] = {"quotes": {}, "boards": {}, "candles": {}, "removed": []}
     shard = {"shard": "trades.0", "date": FRIDAY}
     for _ in range(5):
         play.reset({**nothing, **shard})
