@@ -177,6 +177,46 @@ class TestCandles:
         assert (minute.high, minute.low, minute.volume, minute.trades) == (101.0, 99.0, 0, 0)
 
 
+class TestModesWithoutVolume:
+    """Of modes that send no volume of the day only the size of the last trade is known."""
+
+    TICKS = (
+        tick(100.0, None, "09:15:01"),
+        tick(101.0, None, "09:15:01.500"),
+        tick(101.0, None, "09:15:02"),
+    )
+
+    @pytest.mark.parametrize("restarts", [False, True])
+    @pytest.mark.parametrize(
+        ("interval", "volumes"), [("1s", [150, 75]), ("1m", [225]), ("1d", [225])]
+    )
+    def test_last_sizes_are_summed_and_said_to_be_an_estimate(
+        self, interval: str, volumes: list[int], restarts: bool
+    ) -> None:
+        desk = Desk().show(baseline(None))
+        for one in self.TICKS:
+            desk.show(one)
+            if restarts:
+                desk.restart()
+        candles = desk.finish().candles(interval=interval)
+        assert [(one.volume, one.estimated) for one in candles] == [(v, True) for v in volumes]
+
+    def test_the_same_trade_told_again_is_no_other_one(self) -> None:
+        desk = Desk().show(baseline(None), *self.TICKS, self.TICKS[-1]).finish()
+        assert desk.volume() == 225
+
+    def test_a_snapshot_and_an_index_have_no_size(self) -> None:
+        desk = Desk().show(baseline(None), tick(100.0, None, "09:15:01", flags=TICK_INDEX)).finish()
+        assert [(one.volume, one.estimated) for one in desk.candles()] == [(0, False)]
+
+    def test_where_a_volume_is_known_no_size_is_taken(self) -> None:
+        desk = Desk().show(baseline(0), tick(100.0, 40, "09:15:01"), tick(101.0, None, "09:15:02"))
+        desk.finish()
+        assert [(one.volume, one.close, one.estimated) for one in desk.candles()] == [
+            (40, 101.0, False)
+        ]
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("wrong", "reason"),

@@ -29,6 +29,7 @@ class Bar(Struct, array_like=True, gc=False):
     ``(last_t, last_q)`` that of the newest trade of any kind. ``official_*`` is the first
     opening print (condition 17 or 25), -1 while there is none. ``seen`` counts trades of
     any kind, eligible or not; ``largest`` is the size of the largest that counts for volume.
+    ``estimated`` when its volume holds sizes that stand for others too.
     """
 
     symbol: str
@@ -51,6 +52,7 @@ class Bar(Struct, array_like=True, gc=False):
     official_q: int = -1
     seen: int = 0
     largest: int | float = 0
+    estimated: bool = False
 
     def add(self, trade: Trade, effects: int) -> None:
         """Put one trade in, wherever in the order it belongs."""
@@ -82,6 +84,8 @@ class Bar(Struct, array_like=True, gc=False):
         self.notional += other.notional
         self.trades += other.trades
         self.largest = max(self.largest, other.largest)
+        if other.estimated:
+            self.estimated = True
         self._widen(other.high, other.low)
         if other.close_t >= 0:
             self._begin(other.open, other.open_t, other.open_q)

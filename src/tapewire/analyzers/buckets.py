@@ -301,7 +301,7 @@ def unpacked(found: Bucket | bytes) -> Bucket:
 
 
 def _fields(bucket: Bucket) -> tuple[object, ...]:
-    state = state_of(bucket.closed, bucket.gap, bucket.revision)
+    state = state_of(bucket.closed, bucket.gap, bucket.revision, bucket.estimated)
     prices = (bucket.open, bucket.high, bucket.low, bucket.close)
     return candle_fields(state, prices, bucket.volume, bucket.trades, bucket.notional)
 

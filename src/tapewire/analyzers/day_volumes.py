@@ -115,6 +115,14 @@ class DayVolume(Struct, array_like=True, gc=False):
         same = tick.timestamp_ms == self.t and tick.last_price == self.price
         return same and tick.day_volume in (None, self.volume)
 
+    def is_unsized(self, tick: Tick) -> bool:
+        """Whether all that tells what was traded is the size of the last trade.
+
+        True while the broker has said no volume of the day: its mode has none.
+        """
+        known = self.volume >= 0 or tick.day_volume is not None
+        return tick.last_size > 0 and not known and not tick.flags & (TICK_SNAPSHOT | TICK_INDEX)
+
     def _difference(self, tick: Tick, skipped: Counter[str]) -> int:
         volume, known = tick.day_volume, self.volume
         if volume is None or tick.flags & TICK_INDEX:

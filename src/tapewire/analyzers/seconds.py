@@ -24,6 +24,7 @@ from tapewire.model.changes import Changes
 from tapewire.model.packed_candles import (
     CENTS,
     CLOSED,
+    ESTIMATED,
     GAP,
     REVISION,
     PackedSecond,
@@ -137,7 +138,7 @@ class Seconds:
         if known is None:
             self._insert(elements, bar, self._new_state(start_ms, lost, amended=True))
         else:
-            state = (known.state & ~CENTS) + (REVISION if known.state & CLOSED else 0)
+            state = (known.state & ~(CENTS | ESTIMATED)) + (REVISION if known.state & CLOSED else 0)
             elements[elements.index(known)] = _packed(bar, state)
             self._changed[slot_of(start_ms), bar.symbol] = elements
         if bar.close_t >= 0:
@@ -329,6 +330,7 @@ def _second(one: PackedSecond) -> int:
 def _packed(bar: Bar, state: int) -> PackedSecond:
     """A second in packed form; without an open and a close it holds its sums only."""
     start_ms, volume, notional = bar.start_ms, bar.volume, bar.notional
+    state |= bar.estimated * ESTIMATED
     second = start_ms % SLOT_MS // SECOND_MS
     if bar.close_t < 0:
         nothing = (None, bar.high, bar.low, 0.0, volume, bar.trades, None)
@@ -351,6 +353,7 @@ def _bar_of(symbol: str, slot: int, one: PackedSecond) -> Bar:
     start_ms = slot + one.second * SECOND_MS
     notional = one.notional if one.sum is None else one.sum
     bar = Bar(symbol, start_ms, one.volume, notional or 0, one.trades)
+    bar.estimated = bool(one.state & ESTIMATED)
     if not one.is_candle:
         bar.high, bar.low = one.high, one.low
         return bar

@@ -58,8 +58,9 @@ class TickFold(SecondFold[Tick, Logged]):
     """Fold the ``ticks`` stream; an ``Analyzer``.
 
     ``trades`` of its bars count ticks that moved the volume on: a broker may put several
-    trades into one. ``last_size`` is not folded; it tells whether an unknown instrument's first
-    tick is the day's first trade. A tick that is older than the current second amends its own; a
+    trades into one. ``last_size`` tells whether an unknown instrument's first tick is the day's
+    first trade; it is folded only while a broker says no volume of the day, and the bar then says
+    that its volume is estimated. A tick that is older than the current second amends its own; a
     price without a new volume widens the range and moves the close. What was traded before an
     instrument's first tick, and while none came, is in no bar: of that only parts hear that take
     baselines.
@@ -155,7 +156,10 @@ class TickFold(SecondFold[Tick, Logged]):
         if size >= 0:
             if t >= self._clock.cut_ms:
                 self._cut(t)
-            self._put(self._bar_at(t, (tick.exchange, tick.token), day), tick, size)
+            bar = self._bar_at(t, (tick.exchange, tick.token), day)
+            if size == 0 and day.is_unsized(tick):
+                size, bar.estimated = tick.last_size, True
+            self._put(bar, tick, size)
 
     def _untimely(self, tick: Tick) -> str | None:
         """Why a time does not count; a baseline may be of any trading day."""

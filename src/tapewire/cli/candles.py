@@ -111,6 +111,7 @@ def noted(view: "CandleView") -> dict[str, Any]:
         "" if view.closed else "open",
         f"amended {view.revision}x" if view.revision else "",
         "gap" if view.gap else "",
+        "estimated" if view.estimated else "",
         getattr(view, "origin", ""),
     )
     return fields_of(view) | {"note": " ".join(filter(None, words)) or " "}

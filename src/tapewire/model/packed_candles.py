@@ -1,8 +1,8 @@
 """Candles as the store keeps them: small, and exact.
 
 A packed candle is a MessagePack array ``[state, open, high, low, close, volume, trades,
-value]``. ``state`` holds flags in its low bits (``CLOSED``, ``GAP``, ``CENTS``) and the revision
-above them. Two forms, told apart by the type of ``open``:
+value]``. ``state`` holds flags in its low bits (``CLOSED``, ``GAP``, ``CENTS``, ``ESTIMATED``) and
+the revision above them. Two forms, told apart by the type of ``open``:
 
 - an integer: prices are exact in ten-thousandths (in hundredths with ``CENTS``) and given as
   ``open``, ``high - open``, ``open - low``, ``close - open``; ``value`` is the sum of
@@ -23,7 +23,8 @@ from tapewire.model.rows import NOTIONAL_SCALE, Candle, vwap
 CLOSED: Final = 1
 GAP: Final = 2
 CENTS: Final = 4
-REVISION: Final = 8
+ESTIMATED: Final = 8
+REVISION: Final = 16
 """What one revision adds to ``state``."""
 
 PRICE_SCALE: Final = 10_000
@@ -84,6 +85,7 @@ class PackedCandle(Struct, array_like=True, gc=False):
             bool(state & CLOSED),
             state // REVISION,
             bool(state & GAP),
+            bool(state & ESTIMATED),
         )
 
 
@@ -123,14 +125,14 @@ def _in_units(
     return (state, o, h - o, o - l, c - o, volume, trades, value)
 
 
-def state_of(closed: bool, gap: bool, revision: int) -> int:
+def state_of(closed: bool, gap: bool, revision: int, estimated: bool = False) -> int:
     """``state`` without ``CENTS``."""
-    return closed * CLOSED + gap * GAP + revision * REVISION
+    return closed * CLOSED + gap * GAP + estimated * ESTIMATED + revision * REVISION
 
 
 def encode_candle(candle: Candle) -> bytes:
     """Pack a candle; ``decode_candle`` gives it back as it was."""
-    state = state_of(candle.closed, candle.gap, candle.revision)
+    state = state_of(candle.closed, candle.gap, candle.revision, candle.estimated)
     prices = (candle.open, candle.high, candle.low, candle.close)
     price, volume = candle.vwap, candle.volume
     sane = max(map(abs, (*prices, price or 0.0, volume))) < _EXACT_BELOW

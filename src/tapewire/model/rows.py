@@ -74,7 +74,8 @@ class Candle(Struct, gc=False):
     """One candle; the store keeps it packed (``model/packed_candles.py``).
 
     ``closed`` when event time passed its end by the grace; ``revision`` counts amendments
-    after that; ``gap`` when events are missing from it.
+    after that; ``gap`` when events are missing from it. ``estimated`` when its volume holds
+    sizes of last trades: a broker's mode that sends no volume of the day leaves trades out.
     """
 
     start_ms: int
@@ -88,6 +89,7 @@ class Candle(Struct, gc=False):
     closed: bool
     revision: int
     gap: bool
+    estimated: bool = False
 
 
 NOTIONAL_SCALE = 1_000_000
@@ -101,7 +103,8 @@ def vwap(notional: float, volume: float) -> float | None:
 class CandleView(Struct):
     """A candle as people and programs see it.
 
-    ``minute_int`` is the start on India's clock (91500 is 09:15) of Indian candles, else None.
+    ``minute_int`` is the start on India's clock (91500 is 09:15) of Indian candles, else None;
+    ``estimated`` as in `Candle`.
     """
 
     symbol: str
@@ -119,6 +122,7 @@ class CandleView(Struct):
     revision: int
     gap: bool
     minute_int: int | None = None
+    estimated: bool = False
 
     @classmethod
     def of(cls, candle: Candle, symbol: str, exchange: str, interval: str) -> "CandleView":
@@ -139,6 +143,7 @@ class CandleView(Struct):
             candle.revision,
             candle.gap,
             minute_int(candle.start_ms) if exchange == INDIA.exchange else None,
+            candle.estimated,
         )
 
 
