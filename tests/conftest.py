@@ -5,6 +5,7 @@ It also ends a run as failed when a process that the run started is still there.
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 SERVER_FOLDERS = frozenset({"conformance", "integration", "faults", "e2e"})
 SERVER_FIXTURES = frozenset({"redis_server", "start_redis", "rabbitmq_server"})
+
+LONG_LIST = 100
 
 LEFT = pytest.StashKey[list[str]]()
 KEEPER = pytest.StashKey[BrokerKeeper]()
@@ -216,3 +219,15 @@ def rabbitmq_vhost(rabbitmq_server: RabbitServer) -> Iterator[str]:
 def rabbitmq_url(rabbitmq_server: RabbitServer, rabbitmq_vhost: str) -> str:
     """The address of a fresh virtual host of the run's RabbitMQ."""
     return rabbitmq_server.url(rabbitmq_vhost)
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Of two long lists show the first difference: a whole one takes longer than any test."""
+    if op != "==" or not (isinstance(left, list) and isinstance(right, list)):
+        return None
+    if max(len(left), len(right)) <= LONG_LIST:
+        return None
+    pairs = zip_longest(left, right)
+    at = next((k for k, (one, other) in enumerate(pairs) if one != other), -1)
+    sizes = f"lists of {len(left)} and {len(right)}"
+    return [f"{sizes} differ first at {at}", f"{left[at : at + 1]}", f"{right[at : at + 1]}"]

@@ -112,4 +112,5 @@ def _candle(symbol: str, start_ms: int, prints: list[Print], gaps: Collection[Ga
         "revision": 0,
         "gap": any(gap.from_ms < end_ms and start_ms <= gap.to_ms for gap in gaps),
         "minute_int": None,
+        "estimated": False,
     }

@@ -194,4 +194,5 @@ def _candle(
         "revision": 0,
         "gap": any(gap.from_ms < end_ms and start_ms <= gap.to_ms for gap in gaps),
         "minute_int": minutes // 60 * 10_000 + minutes % 60 * 100,
+        "estimated": False,
     }

@@ -141,6 +141,7 @@ class TestReading:
             "symbol": "AIG", "exchange": "US", "interval": "1m", "start_ms": MONDAY_MS,
             "open": 50.0, "high": 51.0, "low": 49.0, "close": 50.0, "volume": 200, "vwap": 50.0,
             "trades": 10, "closed": True, "revision": 0, "gap": False, "minute_int": None,
+            "estimated": False,
         }  # fmt: skip
         assert [row["start_ms"] for row in rows] == [MONDAY_MS, MONDAY_MS + 60_000]
 

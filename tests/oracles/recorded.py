@@ -124,7 +124,7 @@ def candle_rows(
 ) -> list[Row]:
     """``candles`` as a reader sees them after a replay that lost nothing."""
     place = {"symbol": symbol, "exchange": "US", "interval": interval}
-    state = {"closed": True, "revision": 0, "gap": False, "minute_int": None}
+    state = {"closed": True, "revision": 0, "gap": False, "minute_int": None, "estimated": False}
     found = candles(frame, date, interval)
     return [place | candle | state for candle in found if candle["start_ms"] >= from_ms]
 

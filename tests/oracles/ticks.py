@@ -84,7 +84,7 @@ def candle_rows(frames: Mapping[str, pl.DataFrame]) -> list[Row]:
     return [
         {"symbol": key, "exchange": "IN", "interval": interval}
         | candle
-        | {"closed": True, "revision": 0, "gap": False}
+        | {"closed": True, "revision": 0, "gap": False, "estimated": False}
         for interval in INTERVALS
         for key, frame in frames.items()
         for candle in candles(frame, interval)
