@@ -4,6 +4,7 @@ It also ends a run as failed when a process that the run started is still there.
 """
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -65,7 +66,12 @@ def keeper_folder(config: pytest.Config) -> Path:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Begin the run; fail at once where the recorded data is required and absent."""
+    """Begin the run; fail at once where the recorded data is required and absent.
+
+    A run that a shell has put into the background ignores Ctrl-C, and so would what it starts.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if is_worker(session.config):
         return
     if os.environ.get("TAPEWIRE_REQUIRE_SHARED") == "1" and not is_recorded():

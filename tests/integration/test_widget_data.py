@@ -81,7 +81,8 @@ async def test_chains_are_unbroken_at_every_rate(redis_url: str) -> None:
             rate_hz = RATES_HZ[viewers.index(one)]
             seconds = (deltas[-1]["seq"] - deltas[0]["prev"]) / TICKS_PER_SECOND
             assert seconds > 0.8 * CHAIN_S
-            assert 0.5 * rate_hz * seconds <= len(deltas) + 1 <= 1.05 * rate_hz * seconds + 2
+            # The last may have come 30 ms sooner, to make up for one that came late.
+            assert 0.5 * rate_hz * seconds <= len(deltas) + 1 <= 1.05 * rate_hz * seconds + 3
             await one.until(partial(one.is_at_least, "quote:*", "SYM000", last), 10)
 
 
