@@ -169,6 +169,8 @@ class TestCacheAway:
             await until(lambda: processor.owned["trades.0"].totals.events == 20)
             platform.cache.away = False
             await platform.settled()
+            assert processor.owned["trades.0"].lost == 0
+            assert processor.report().healthy
 
     async def test_an_owner_that_dies_meanwhile_leaves_a_counted_gap(
         self, platform: Platform

@@ -223,6 +223,7 @@ async def test_a_day_of_each_token_may_go_on_for_ever(
     for _ in range(3 * MAX_LOGINS):
         await headless.authorize()
         end_with(headless, 807, after_data=True)
+    assert len(server.asked) == 3 * MAX_LOGINS
 
 
 async def test_a_bad_secret_is_fatal_and_not_shown(make: Make, server: DhanServer) -> None:

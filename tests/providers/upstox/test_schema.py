@@ -1,6 +1,8 @@
 """Upstox frames byte by byte: the fields, any order of them, and what is not protobuf."""
 
+from collections.abc import Sequence
 from itertools import permutations
+from math import isfinite
 
 import pytest
 from hypothesis import given
@@ -221,19 +223,30 @@ def test_what_stands_beside_a_damaged_entry_survives(place: int, noise: bytes) -
     assert len(ticks) + socket.faults.total() == 10
 
 
+ASKED_FOR = {(each.exchange, each.token) for each in (FUTURE, NIFTY, RELIANCE)}
+
+
+def assert_sound(ticks: Sequence[Tick]) -> None:
+    """Whatever a frame says: of instruments that were asked for, at prices that are numbers."""
+    for tick in ticks:
+        assert (tick.exchange, tick.token) in ASKED_FOR
+        assert tick.last_price is not None
+        assert isfinite(tick.last_price)
+
+
 @given(st.data())
-def test_damaged_frames_never_raise(data: st.DataObject) -> None:
+def test_damaged_frames_give_sound_ticks_or_none(data: st.DataObject) -> None:
     feeds = [("NSE_FO|45450", WHOLE), (RELIANCE.broker_key, ltpc_feed(LAST))]
     frame = bytearray(feed_frame(FrameKind.LIVE_FEED, feeds, TRADE_MS))
     for _ in range(data.draw(st.integers(1, 8))):
         frame[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
-    read(bytes(frame))
+    assert_sound(read(bytes(frame))[0])
 
 
 @given(st.binary(max_size=300))
-def test_noise_never_raises(noise: bytes) -> None:
-    read(noise)
-    read(entry(noise))
+def test_noise_gives_sound_ticks_or_none(noise: bytes) -> None:
+    assert_sound(read(noise)[0])
+    assert_sound(read(entry(noise))[0])
 
 
 def test_the_same_instrument_twice_in_a_frame_is_two_ticks() -> None:
