@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from xdist.workermanage import WorkerController
 
+from tapewire.runtime import redact
 from tests.distribution import GroupScheduling, turn_of
 from tests.generated_day import write_generated_day
 from tests.leftovers import describe_leftovers, mark_this_run
@@ -148,6 +149,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def turn_in_queue(item: pytest.Item) -> int:
     """Where a marked test stands in the queue of a parallel run."""
     return turn_of(item.nodeid, needs_server=item.get_closest_marker("server") is not None)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_learned() -> None:
+    """What another test's accounts are called is no secret in this one."""
+    redact.forget()
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,13 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from structlog.stdlib import BoundLogger
 from structlog.testing import CapturingLogger
 
+from tapewire.runtime.key_file import TokenFile
 from tapewire.runtime.logging import LogOptions, SampledLog, configure_logging, get_logger
 
 
@@ -119,3 +121,15 @@ def test_reasons_beyond_the_bound_share_one_budget() -> None:
     for number in range(100):
         log.warning("dropped", reason=f"reason {number}")
     assert len(caught.calls) == 3
+
+
+def test_a_token_that_was_read_from_a_file_while_running_does_not_show(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    configure_logging(LogOptions(), stream)
+    path = tmp_path / "token"
+    path.write_text("APP-100:first-of-all\n")
+    path.chmod(0o600)
+    token = TokenFile(path, "FYERS_ACCESS_TOKEN_FILE").read()
+    logging.getLogger("some.library").warning("GET /data?x=%s failed", token)
+    (line,) = lines(stream)
+    assert line["event"] == "GET /data?x=*** failed"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tapewire.runtime.redact import Redactor, redact
+from tapewire.runtime.redact import Redactor, hide, redact
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,18 @@ def test_nested_fields_are_cleaned_by_name_and_by_text() -> None:
 
 def test_an_exceptions_text_is_cleaned() -> None:
     assert Redactor().value(OSError("amqp://u:pw@h refused")) == "amqp://u:***@h refused"
+
+
+def test_what_was_learned_later_is_hidden_by_those_who_were_there_before() -> None:
+    redactor = Redactor(["given-one"])
+    assert redactor.text("given-one, read-later") == "***, read-later"
+    hide("read-later", "")
+    assert redactor.text("given-one, read-later") == "***, ***"
+    assert redact("refused for read-later") == "refused for ***"
+
+
+def test_of_many_keys_the_last_ones_are_hidden() -> None:
+    for number in range(1000):
+        hide(f"single-use-{number:04}")
+    assert redact("single-use-0999 single-use-0998") == "*** ***"
+    assert redact("single-use-0001") == "single-use-0001"

@@ -149,7 +149,10 @@ class LeaderboardAnalyzer:
         self._rank()
 
     def _rank(self) -> None:
-        symbols, self._quotes.cut_symbols = self._quotes.cut_symbols, set()
+        symbols = self._quotes.cut_symbols
+        if not symbols:
+            return
+        self._quotes.cut_symbols = set()
         days, find = self._quotes.days, self._quotes.references_of_day.get
         scores = [(self._boards[name].put, score) for name, score in SCORES.items()]
         regular, listed = self._regular, self._listed
@@ -158,7 +161,7 @@ class LeaderboardAnalyzer:
             passes = listed is None or listed.passes(record, reference)
             for put, score in scores:
                 put(symbol, score(record, reference, regular) if passes else None)
-        self._scored = self._scored or bool(symbols)
+        self._scored = True
 
     def clock(self, second_ms: int, day: TradingDay) -> None:
         """Start new boards with a new trading day; at the open, turn the gainers' base."""

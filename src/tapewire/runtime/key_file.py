@@ -1,6 +1,7 @@
 """Files that hold one secret: a provider's key, or a token that changes while we run.
 
-The secret is never in an error, a log line or a ``repr``; the file's path is.
+The secret is never in an error, a log line or a ``repr``; the file's path is. What was read
+is hidden in all that the process writes.
 """
 
 import logging
@@ -9,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from tapewire.runtime.redact import hide
 from tapewire.runtime.service import UsageError
 
 _log: Final = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ def read_key(path: Path, setting: str) -> str:
             f"{setting}: {path} holds {len(found)} words; expected the key or token and nothing"
             " else: write it there, or remove the file"
         )
+    hide(found[0])
     return found[0]
 
 

@@ -1,10 +1,11 @@
 """Taking secrets out of what people read: log lines, ``tapewire config``, last words.
 
 Three nets, because each one has holes: values under a secret-sounding name, passwords and
-keys inside URLs, and the exact secrets that this process was given.
+keys inside URLs, and the exact secrets that this process was given or learned while it ran.
 """
 
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -26,20 +27,44 @@ _MIN_SECRET_CHARS: Final = 4
 """A shorter "secret" would blot out ordinary words."""
 
 
+_learned: Final[deque[str]] = deque(maxlen=256)
+"""What ``hide`` was told; of keys for one connection each the old ones are good for nothing."""
+
+
+def hide(*secrets: str) -> None:
+    """Hide these from now on in all that this process writes: a token that was just read."""
+    _learned.extend(secret for secret in secrets if secret not in _learned)
+
+
+def forget() -> None:
+    """Forget what ``hide`` was told: the process begins something else."""
+    _learned.clear()
+
+
+def _any_of(secrets: Iterable[str]) -> re.Pattern[str] | None:
+    known = sorted({s for s in secrets if len(s) >= _MIN_SECRET_CHARS}, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, known))) if known else None
+
+
 class Redactor:
     """Replace secrets in text and in nested log fields by ``***``.
 
-    ``secrets``: exact values to hide wherever they turn up, whatever their name.
+    ``secrets``: exact values to hide wherever they turn up, whatever their name; those that
+    ``hide`` was told of are hidden with them.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        known = sorted({s for s in secrets if len(s) >= _MIN_SECRET_CHARS}, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+        self._given = tuple(secrets)
+        self._seen: list[str] | None = None
+        self._known: re.Pattern[str] | None = None
 
     def text(self, text: str) -> str:
         """Return ``text`` without passwords in URLs, named keys and known secrets."""
         for pattern in _PATTERNS:
             text = pattern.sub(rf"\g<1>{HIDDEN}", text)
+        learned = list(_learned)
+        if learned != self._seen:
+            self._seen, self._known = learned, _any_of((*self._given, *learned))
         return self._known.sub(HIDDEN, text) if self._known else text
 
     def value(self, value: Any, name: str = "") -> Any:

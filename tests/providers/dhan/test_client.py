@@ -13,6 +13,7 @@ from tapewire.providers.dhan.packets import Disconnect, PreviousClose, Segment
 from tapewire.providers.dhan.totp import secret_bytes, totp
 from tapewire.providers.disconnects import BackOff, Fatal, RefreshToken
 from tapewire.providers.instrument_cache import InstrumentCache
+from tapewire.runtime.redact import redact
 from tests.providers.dhan.market import RELIANCE, T_S, frame
 from tests.providers.dhan.rest_server import CLIENT_ID, DhanServer, jwt
 from tests.providers.dhan.test_master import HEADER, SHARE
@@ -169,6 +170,7 @@ async def test_a_token_is_made_without_a_browser_and_kept(
     assert [await token_of(headless), await token_of(headless)] == [made, made]
     (asked,) = server.asked
     assert asked.query["totp"] == totp(secret_bytes(SECRET), given.now_s)
+    assert redact(f"GET /?x={made}") == "GET /?x=***"
 
 
 async def test_another_is_made_before_it_ends(

@@ -28,6 +28,7 @@ from tapewire.providers.dhan.subscriptions import Mode
 from tapewire.providers.dhan.totp import secret_bytes, totp
 from tapewire.providers.disconnects import Fatal, RefreshToken
 from tapewire.providers.instrument_cache import InstrumentCache
+from tapewire.runtime.redact import hide
 
 _log: Final = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ class DhanBroker:
             self._logins_refused = 0
         headless = account.pin and account.totp_secret
         self._token = await (self._login(refused) if headless else self._read(refused))
+        hide(self._token)  # it may have been made just now
         self._is_refused = False
         self._connection = None
         query = {
