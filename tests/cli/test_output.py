@@ -74,3 +74,10 @@ def test_percents_carry_their_sign() -> None:
 )  # fmt: skip
 def test_durations_use_the_unit_that_fits(value_ms: float, shown: str) -> None:
     assert duration(value_ms) == shown
+
+
+def test_in_a_pipe_a_duration_is_in_whole_milliseconds() -> None:
+    stream = io.StringIO()
+    rows = [{"lag_ms": 12.499999}, {"lag_ms": 3_400}, {"lag_ms": None}]
+    Printer(Form.PLAIN, stream).rows(rows, [Column("lag_ms", "lag", Style.DURATION)])
+    assert stream.getvalue().splitlines() == ["lag", "12", "3400", ""]

@@ -254,6 +254,11 @@ def _plain_number(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else f"{value:.6f}".rstrip("0")
 
 
+def _plain_duration(value_ms: float) -> str:
+    """Whole milliseconds."""
+    return str(round(value_ms))
+
+
 def _plain_price(value: float) -> str:
     return price(value).replace(",", "")
 
@@ -294,7 +299,7 @@ _PLAIN: Final[Mapping[Style, Callable[[Any], str]]] = {
     Style.PRICE: _plain_price,
     Style.PERCENT: _plain_number,
     Style.CHANGE: _plain_price,
-    Style.DURATION: _plain_number,
+    Style.DURATION: _plain_duration,
     Style.CLOCK: NEW_YORK.date_time,
     Style.DATE_TIME: NEW_YORK.date_time,
     Style.CLOCK_IN_INDIA: IN_INDIA.date_time,
