@@ -18,6 +18,7 @@ from tapewire.runtime import redact
 from tests.distribution import GroupScheduling, turn_of
 from tests.generated_day import write_generated_day
 from tests.leftovers import describe_leftovers, mark_this_run
+from tests.replays import Replays, databases
 from tests.servers import RabbitServer, RedisServer, ServerError
 from tests.shared_rabbitmq import BrokerKeeper, SharedRabbitServer, turn
 
@@ -244,3 +245,22 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     at = next((k for k, (one, other) in enumerate(pairs) if one != other), -1)
     sizes = f"lists of {len(left)} and {len(right)}"
     return [f"{sizes} differ first at {at}", f"{left[at : at + 1]}", f"{right[at : at + 1]}"]
+
+
+@pytest.fixture(scope="session")
+def replay_vhost(rabbitmq_server: RabbitServer) -> str:
+    """The virtual host of the shared replays; it stays as long as the broker."""
+    rabbitmq_server.start()
+    return rabbitmq_server.add_vhost()
+
+
+@pytest.fixture(scope="session")
+def replays(
+    shared: Path,
+    rabbitmq_server: RabbitServer,
+    replay_vhost: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Replays]:
+    """Replays of recorded days, kept."""
+    with databases(tmp_path_factory.mktemp("replays") / "redis") as found:
+        yield Replays(shared, found, rabbitmq_server.url(replay_vhost))

@@ -17,6 +17,7 @@ REPLAYS: Final = "replays"
 
 GROUPS: Final = {
     "tests/faults/test_frozen.py": TIMED,
+    "tests/faults/test_kills.py": REPLAYS,
     "tests/faults/test_lease.py": TIMED,
     "tests/faults/test_ownership.py": TIMED,
     "tests/faults/test_provider.py": TIMED,
@@ -33,6 +34,7 @@ GROUPS: Final = {
     "tests/integration/test_widget_data.py": TIMED,
     "tests/integration/test_recorded_day.py": REPLAYS,
     "tests/integration/test_recorded_day_lean.py": REPLAYS,
+    "tests/integration/test_recorded_day_ranges.py": REPLAYS,
     "tests/integration/test_recorded_day_round_trips.py": REPLAYS,
     "tests/integration/test_sharded_day.py": REPLAYS,
 }

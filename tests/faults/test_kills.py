@@ -15,12 +15,13 @@ from tests.oracles import recorded as oracle
 from tests.replays import (
     SYMBOLS,
     Databases,
+    Day,
     Ended,
+    Replays,
     Stored,
     databases,
     environment,
     started,
-    tapewire,
     trade_files,
 )
 from tests.servers import RabbitServer
@@ -41,12 +42,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(shared: Path, results: Databases) -> tuple[Ended, Stored]:
+def undisturbed(replays: Replays) -> Day:
     """The day without kills."""
-    url = results.new()
-    env = environment(WDC_REDIS_URL=url)
-    ended = tapewire("replay", *trade_files(shared, MONDAY), "--json", env=env)
-    return ended, Stored(url)
+    return replays.of(MONDAY, "--queue", "memory")
 
 
 def speed(events: int, recorded: bool) -> str:
@@ -61,7 +59,7 @@ def places(count: int, events: int, chance: random.Random) -> list[int]:
 
 
 def check_same_as_without_kills(
-    ended: Ended, stored: Stored, undisturbed: tuple[Ended, Stored], shared: Path, *shards: str
+    ended: Ended, stored: Stored, undisturbed: Day, shared: Path, *shards: str
 ) -> None:
     """The books balance to the event, and every row is what it is without kills."""
     day = {s: oracle.trades(shared / "data", s, MONDAY) for s in SYMBOLS}
@@ -72,25 +70,25 @@ def check_same_as_without_kills(
     assert sum(shard.totals.lost for shard in progress) == 0
     assert sum(shard.applied for shard in progress) == taken_in
     assert sum(shard.totals.events for shard in progress) == taken_in
-    assert ended.result["candles"] == undisturbed[0].result["candles"]
+    assert ended.result["candles"] == undisturbed.result["candles"]
     expected = [
         candle
         for symbol, trades in day.items()
         for candle in oracle.candle_rows(oracle.massive_rule(trades), symbol, MONDAY)
     ]
     assert stored.candles() == expected
-    assert stored.dump == undisturbed[1].dump
+    assert stored.dump == undisturbed.stored.dump
 
 
 def test_a_processor_killed_three_times_leaves_the_same_result(
     shared: Path,
     results: Databases,
-    undisturbed: tuple[Ended, Stored],
+    undisturbed: Day,
     rabbitmq_server: RabbitServer,
     rabbitmq_vhost: str,
     recorded: bool,
 ) -> None:
-    events = undisturbed[0].result["events"]["trades"]
+    events = undisturbed.result["events"]["trades"]
     stored = Stored(results.new())
     env = environment(WDC_REDIS_URL=stored.url, RABBITMQ_URL=rabbitmq_server.url(rabbitmq_vhost))
     options = ("--queue", "rabbitmq", "--speed", speed(events, recorded), "--json")
@@ -111,12 +109,12 @@ def test_a_processor_killed_three_times_leaves_the_same_result(
 def test_one_of_two_processors_killed_leaves_the_same_result(
     shared: Path,
     results: Databases,
-    undisturbed: tuple[Ended, Stored],
+    undisturbed: Day,
     rabbitmq_server: RabbitServer,
     rabbitmq_vhost: str,
     recorded: bool,
 ) -> None:
-    events = undisturbed[0].result["events"]["trades"]
+    events = undisturbed.result["events"]["trades"]
     chance = random.Random(SEED)
     stored = Stored(results.new())
     shards = ("trades.0", "trades.1")

@@ -94,14 +94,6 @@ def test_a_replay_deletes_its_own_queues(
     assert rabbitmq_server.queue_info(replay_vhost) == {}
 
 
-def test_two_shards_give_the_same_dump_as_one(replays: Replays) -> None:
-    one, two = replays.of(MONDAY, "--queue", "memory"), replays.of(MONDAY, "--shards", "2")
-    assert two.stored.dump == one.stored.dump
-    applied = [shard.applied for shard in two.stored.progress("trades.0", "trades.1")]
-    assert sum(applied) == one.result["events"]["trades"] == two.result["events"]["trades"]
-    assert min(applied) > 0
-
-
 def test_the_next_day_is_measured_against_the_day_before(replays: Replays, shared: Path) -> None:
     tuesday = replays.of(TUESDAY, "--conditions", "regular")
     expected = expected_quotes(shared, TUESDAY, before=MONDAY)
