@@ -89,7 +89,7 @@ async def all_but(floor: Floor, index: int, within_s: float) -> float:
 async def test_four_started_one_after_another_own_a_quarter_each_and_one_leaves_its_to_the_others(
     servers: RealServers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    day = Day(25_000)
+    day = Day(15_000)
     setup = Setup(speed="700/s", started=(), shards=FOUR, streams=STREAMS)
     async with floor_of(servers, tmp_path) as floor, running(day, servers, setup) as system:
         await floor.add(0)
@@ -102,6 +102,6 @@ async def test_four_started_one_after_another_own_a_quarter_each_and_one_leaves_
         books = await system.end(within_s=90)
     with capsys.disabled():
         print(f"\n  quarters after {shared_s:.1f} s, a leaver's shards taken in {left_s:.2f} s")
-    assert (books.taken_in, books.folded, books.lost) == (25_000, 25_000, 0)
+    assert (books.taken_in, books.folded, books.lost) == (15_000, 15_000, 0)
     assert books.gaps == []
     assert books.candles == candles(day.prints)

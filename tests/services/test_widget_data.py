@@ -311,10 +311,10 @@ async def test_a_handshake_that_takes_too_long_is_cut(cache: MemoryWidgetCache) 
 
 
 async def test_a_silent_client_is_asked_and_then_given_up(cache: MemoryWidgetCache) -> None:
-    async with bounded(cache, ping_s=0.5, silent_s=2.5) as service:
+    async with bounded(cache, ping_s=0.3, silent_s=1.5) as service:
         async with viewer(service.port) as lively:
             quiet = await raw(service.port)
-            await lively.read_for(3.8)
+            await lively.read_for(2.4)
             assert service.report().drops["silent_disconnects"] == 1
             assert lively.socket.state.name == "OPEN", "its library answers pings"
             quiet.close()
@@ -415,11 +415,11 @@ async def test_a_stalled_client_that_reads_again_catches_up(
     async with bounded(cache, kernel_bytes=8_192) as service, viewer(service.port) as client:
         await client.subscribe("quote:*")
         client.socket.transport.pause_reading()
-        for price in range(2, 300):
+        for price in range(2, 150):
             await shard.flush(*SYMBOLS, close=float(price))
             await asyncio.sleep(0.005)
         client.socket.transport.resume_reading()
-        await client.until(lambda: client.close_of("quote:*", "SYM199") == 299.0)
+        await client.until(lambda: client.close_of("quote:*", "SYM199") == 149.0)
 
 
 async def test_draining_closes_with_4000(cache: MemoryWidgetCache) -> None:

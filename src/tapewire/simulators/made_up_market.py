@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Final, NamedTuple
 
@@ -26,7 +26,9 @@ HALTS: Final = 5
 MAX_SYMBOLS: Final = 26**3
 
 _MASK: Final = (1 << 64) - 1
+_SPAN: Final = 1 << 64
 _SQRT3: Final = math.sqrt(3)
+_DAYS_KEPT: Final = 4
 _GAP_MEMORY: Final = 60  # sessions over which a gap's effect on the price fades
 _PRIMARIES: Final = ((1, 10, "XNYS"), (2, 11, "ARCX"), (3, 12, "XNAS"), (3, 12, "XNAS"))
 _OCTAVES: Final = ((1800, 0.8), (180, 0.4), (15, 0.15))  # seconds between points, weight
@@ -44,7 +46,11 @@ _LAST_WORDS: Final = (
 
 def mix(*parts: int) -> int:
     """64 well-mixed bits from integers; the same on every machine and in every release."""
-    bits = 0x9E3779B97F4A7C15
+    return mix_on(0x9E3779B97F4A7C15, *parts)
+
+
+def mix_on(bits: int, *parts: int) -> int:
+    """The bits of more integers after those that ``bits`` are of."""
     for part in parts:
         bits = ((bits ^ part) * 0xBF58476D1CE4E5B9) & _MASK
         bits ^= bits >> 29
@@ -55,12 +61,16 @@ def mix(*parts: int) -> int:
 
 def uniform(*parts: int) -> float:
     """A number in [0, 1) from integers."""
-    return mix(*parts) / (1 << 64)
+    return mix(*parts) / _SPAN
 
 
 def gauss(*parts: int) -> float:
     """A number of about standard normal distribution, within ±3.5, from integers."""
-    bits = mix(*parts)
+    return normal(mix(*parts))
+
+
+def normal(bits: int) -> float:
+    """``gauss`` of the integers that ``bits`` are of."""
     total = (bits & 0xFFFF) + (bits >> 16 & 0xFFFF) + (bits >> 32 & 0xFFFF) + (bits >> 48)
     return (total / 65_536 - 2) * _SQRT3
 
@@ -96,7 +106,8 @@ class Market:
             raise ValueError(f"{symbols} symbols were asked for; expected 1 to {MAX_SYMBOLS}")
         self.seed = seed
         self.calendar = SessionCalendar.load("XNYS")
-        self._points: dict[tuple[int, int, int], float] = {}
+        self._points: dict[tuple[int, int], list[float]] = {}
+        self._closes: dict[str, list[float]] = {}
         total = sum(1 / rank for rank in range(1, symbols + 1))
         self.listings = [self._listing(rank, total) for rank in range(symbols)]
 
@@ -104,13 +115,28 @@ class Market:
         """The session of an ISO date."""
         return MarketDay(self, self.calendar.day(date))
 
-    def close(self, rank: int, day: TradingDay, excess: Mapping[int, float]) -> float:
-        """The official close of a session, in whole cents."""
+    def closes(self, day: TradingDay) -> list[float]:
+        """The official closes of a session by rank, in whole cents; not to be changed.
+
+        Kept for a while: each session begins where the one before it ended.
+        """
+        known = self._closes.get(day.date)
+        if known is None:
+            known = self._closes[day.date] = self._closes_of(day)
+            for past in list(self._closes)[:-_DAYS_KEPT]:
+                del self._closes[past]
+        return known
+
+    def _closes_of(self, day: TradingDay) -> list[float]:
         ordinal = dt.date.fromisoformat(day.date).toordinal()
-        drift = 0.25 * self._smooth(rank, ordinal, 30) + 0.06 * self._smooth(rank, ordinal, 7)
-        drift += 0.012 * gauss(self.seed, 1, rank, ordinal)
-        price = self.listings[rank].price * math.exp(drift + excess.get(rank, 0.0))
-        return max(1.0, round(price, 2))
+        excess, bits = self.excess(day), mix(self.seed, 1)
+        months, weeks = self._smooth(ordinal, 30), self._smooth(ordinal, 7)
+        closes = []
+        for rank, (one, month, week) in enumerate(zip(self.listings, months, weeks, strict=True)):
+            drift = 0.25 * month + 0.06 * week + 0.012 * normal(mix_on(bits, rank, ordinal))
+            price = one.price * math.exp(drift + excess.get(rank, 0.0))
+            closes.append(max(1.0, round(price, 2)))
+        return closes
 
     def gaps(self, day: TradingDay) -> dict[int, float]:
         """The day's gappers: rank -> gap at the open (0.25 is 25 % above the previous close)."""
@@ -159,18 +185,20 @@ class Market:
             free_float_percent=percent,
         )
 
-    def _smooth(self, rank: int, ordinal: int, days: int) -> float:
-        """Noise over days, interpolated between points ``days`` apart."""
+    def _smooth(self, ordinal: int, days: int) -> Iterator[float]:
+        """Noise over days by rank, interpolated between points ``days`` apart."""
         point, rest = divmod(ordinal, days)
-        before = self._point(days, rank, point)
-        return before + (self._point(days, rank, point + 1) - before) * rest / days
+        points = zip(self._at(days, point), self._at(days, point + 1), strict=True)
+        return (before + (after - before) * rest / days for before, after in points)
 
-    def _point(self, days: int, rank: int, point: int) -> float:
-        """The noise at a point; kept, since a month of days lies between two of them."""
-        key = (days, rank, point)
-        known = self._points.get(key)
+    def _at(self, days: int, point: int) -> list[float]:
+        """The noise at a point by rank; kept, since a month of days lies between two of them."""
+        known = self._points.get((days, point))
         if known is None:
-            known = self._points[key] = gauss(self.seed, *key)
+            bits = mix(self.seed, days)
+            ranks = range(len(self.listings))
+            known = [normal(mix_on(bits, rank, point)) for rank in ranks]
+            self._points[days, point] = known
         return known
 
 
@@ -185,12 +213,11 @@ class MarketDay:
         self._seed = market.seed
         self._ordinal = dt.date.fromisoformat(hours.date).toordinal()
         before = market.calendar.previous_session(hours.date)
-        then, now = market.excess(before), market.excess(hours)
         ranks = range(len(market.listings))
         self.listings = market.listings
         self.gaps = market.gaps(hours)
-        self.previous_closes = [market.close(rank, before, then) for rank in ranks]
-        self.closes = [market.close(rank, hours, now) for rank in ranks]
+        self.previous_closes, self.closes = market.closes(before), market.closes(hours)
+        self._of_bars = tuple(mix(market.seed, purpose) for purpose in (8, 9, 10))
         self.opens = [self._open(rank) for rank in ranks]
         weights = [one.share * self.appetite(one.rank) for one in market.listings]
         total = sum(weights)
@@ -222,10 +249,11 @@ class MarketDay:
     def bar(self, rank: int, volume: float) -> DailyBar:
         """The session in one bar; ``volume`` is the ticker's usual one."""
         open_, close = self.opens[rank], self.closes[rank]
-        reach = 0.015 * uniform(self._seed, 8, rank, self._ordinal)
+        of_reach, of_luck, _ = self._of_bars
+        reach = 0.015 * mix_on(of_reach, rank, self._ordinal) / _SPAN
         high = round(max(open_, close) * (1 + reach), 2)
         low = round(min(open_, close) * (1 - reach), 2)
-        luck = math.exp(0.2 * gauss(self._seed, 9, rank, self._ordinal))
+        luck = math.exp(0.2 * normal(mix_on(of_luck, rank, self._ordinal)))
         shares = volume * self.appetite(rank) * luck
         vwap = round((open_ + high + low + close) / 4, 4)
         return DailyBar(open_, high, low, close, round(shares), vwap, max(1, round(shares / 150)))
@@ -233,7 +261,7 @@ class MarketDay:
     def _open(self, rank: int) -> float:
         gap = self.gaps.get(rank)
         if gap is None:
-            gap = 0.006 * gauss(self._seed, 10, rank, self._ordinal)
+            gap = 0.006 * normal(mix_on(self._of_bars[2], rank, self._ordinal))
         return max(1.0, round(self.previous_closes[rank] * (1 + gap), 2))
 
     def _halts(self) -> list[Halt]:
