@@ -9,7 +9,7 @@ decided by the order key (timestamp, sequence), whatever order the trades arrive
 from array import array
 from collections.abc import Iterable, Iterator
 from math import inf
-from typing import Final, cast
+from typing import Final
 
 from msgspec import Struct, msgpack
 
@@ -154,9 +154,10 @@ class Recent:
 
         Returns them as they are remembered.
         """
-        known, added = self.sequences, cast(list[int], sequences)
+        known = self.sequences
+        added: list[int] = sequences  # type: ignore[assignment]  # ints, as a rule
         try:
-            known.fromlist(added)  # ints, as a rule
+            known.fromlist(added)
         except (TypeError, OverflowError):  # nothing was added
             added = [min(int(q), _LARGEST) for q in sequences]
             known.fromlist(added)

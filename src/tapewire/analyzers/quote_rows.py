@@ -129,8 +129,11 @@ def show_windows(row: QuoteRecord, figures: Figures) -> None:
 def show_day(row: QuoteRecord, record: Day, regular: bool, texts: Texts) -> None:
     """Put a day in; ``regular`` is whether the regular session has begun."""
     close = record.close if record.close_t >= 0 else None
-    _show_sums(row, record, record.volume, close, record.high, record.low, regular)
-    _show_span(row, record.start_ms, record.end_ms, record.second_high, record.second_low, texts)
+    _show_base(row, record, regular)
+    _show_sums(row, record.volume, close, record.high, record.low)
+    _show_time(row, record.start_ms, record.end_ms, texts)
+    row.high = record.second_high if record.second_high > -inf else None
+    row.low = record.second_low if record.second_low < inf else None
     row.volume = record.second_volume
     row.vwap, row.aggregate_vwap, row.average_size = record.averages()
 
@@ -143,17 +146,23 @@ def extends(bar: Bar, record: Day, session: Session) -> bool:
 
 
 def show_bar(row: QuoteRecord, record: Day, bar: Bar, regular: bool, texts: Texts) -> None:
-    """Put a day in together with an unfinished bar: as if they were merged, but faster."""
-    volume, size, trades = record.volume + bar.volume, bar.volume, bar.trades
-    high, low = bar.high, bar.low
-    _show_span(row, bar.start_ms, bar.start_ms + SECOND_MS, high, low, texts)
+    """Put a day in together with an unfinished bar: as if they were merged, but faster.
+
+    Days change only between seconds: what of a row follows from its day alone is put in once.
+    """
+    start_ms, size, trades = bar.start_ms, bar.volume, bar.trades
+    if row.start_timestamp != start_ms:
+        _show_base(row, record, regular)
+        _show_time(row, start_ms, start_ms + SECOND_MS, texts)
+    high, low, volume = bar.high, bar.low, record.volume + size
+    row.high = high if high > -inf else None
+    row.low = low if low < inf else None
     if record.high > high:
         high = record.high
     if record.low < low:
         low = record.low
     last = bar if bar.close_t >= 0 else record
-    close = last.close if last.close_t >= 0 else None
-    _show_sums(row, record, volume, close, high, low, regular)
+    _show_sums(row, volume, last.close if last.close_t >= 0 else None, high, low)
     seen = volume - record.unseen
     row.volume = size
     row.vwap = bar.notional / (size * NOTIONAL_SCALE) if size else None
@@ -167,35 +176,30 @@ OPENING: Final = frozenset({Session.PRE, Session.REGULAR})
 """Sessions whose first price matters."""
 
 
+def _show_base(row: QuoteRecord, record: Day, regular: bool) -> None:
+    """Put in what ``change_since_open`` starts from."""
+    official = record.official
+    row.official_open_price = official.price if official else None
+    base = base_of(record, regular)
+    row.open, row.base_note = (base[0].price, base[1]) if base else (None, None)
+
+
 def _show_sums(
-    row: QuoteRecord,
-    record: Day,
-    volume: float,
-    close: float | None,
-    high: float,
-    low: float,
-    regular: bool,
+    row: QuoteRecord, volume: float, close: float | None, high: float, low: float
 ) -> None:
-    """Put in sums and extremes since the turn, and what follows from the last price."""
-    average, official = row.avg_volume, record.official
+    """Put in sums and extremes since the turn, and how far the last price is from its bases."""
+    average = row.avg_volume
     row.accumulated_volume = volume
     row.relative_volume = volume / average if average else None
-    row.official_open_price = official.price if official else None
     row.close = close
     row.day_high = high if high > -inf else None
     row.day_low = low if low < inf else None
-    base = base_of(record, regular)
-    row.open, row.base_note = opened, _ = (base[0].price, base[1]) if base else (None, None)
     row.change, row.pct_change = change(close, row.prev_day_close)
-    row.change_since_open, row.pct_change_since_open = change(close, opened)
+    row.change_since_open, row.pct_change_since_open = change(close, row.open)
 
 
-def _show_span(
-    row: QuoteRecord, start_ms: int, end_ms: int, high: float, low: float, texts: Texts
-) -> None:
-    """Put in the time and the range of the last second in which the symbol traded."""
+def _show_time(row: QuoteRecord, start_ms: int, end_ms: int, texts: Texts) -> None:
+    """Put in the time of the last second in which the symbol traded."""
     if row.start_timestamp != start_ms:
         row.start_timestamp, row.end_timestamp = start_ms, end_ms
         row.session = texts.session(start_ms)
-    row.high = high if high > -inf else None
-    row.low = low if low < inf else None

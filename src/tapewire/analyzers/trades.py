@@ -227,12 +227,9 @@ class TradeFold(SecondFold[Trade, Logged]):
 
     def _bars_of(self, symbols: Iterable[str]) -> dict[str, Bar]:
         """The second's bars of symbols without a late trade since the last cut."""
-        current, late = self._current, {bar.symbol for bar in self._late}
-        return {
-            symbol: current[symbol][0]
-            for symbol in symbols
-            if symbol in current and symbol not in late
-        }
+        find, late = self._current.get, {bar.symbol for bar in self._late}
+        entries = [(symbol, find(symbol)) for symbol in symbols]
+        return {symbol: entry[0] for symbol, entry in entries if entry and symbol not in late}
 
     def _choose_effects(self) -> None:
         day, second_ms = self._clock.day, self._clock.second_ms
