@@ -69,7 +69,8 @@ _ROUNDING = 1 - 2**-50
 class LargestPrints:
     """The largest single trades of a trading day that count for volume.
 
-    Value descending; ties by symbol, time and sequence.
+    Value descending; ties by symbol, time and sequence. A trade that comes when its day has
+    turned is not among them.
     """
 
     def __init__(self, size: int = LARGEST_PRINTS) -> None:
