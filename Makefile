@@ -2,8 +2,9 @@
 
 PYTHON ?= python3
 ARGS ?=
-# Processes that run tests side by side; 0 runs them in pytest itself (for --pdb, say).
-WORKERS ?= 2
+# Processes that run tests side by side, the third at low priority; 0 runs them in pytest itself
+# (for --pdb, say).
+WORKERS ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -15,7 +15,7 @@ from hypothesis import settings
 from xdist.workermanage import WorkerController
 
 from tapewire.runtime import redact
-from tests.distribution import GroupScheduling, turn_of
+from tests.distribution import GroupScheduling, lower_priority, turn_of
 from tests.generated_day import write_generated_day
 from tests.leftovers import describe_leftovers, mark_this_run
 from tests.replays import Replays, databases
@@ -75,6 +75,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if is_worker(session.config):
+        lower_priority(session.config.workerinput["workerid"])  # type: ignore[attr-defined]
         return
     if os.environ.get("TAPEWIRE_REQUIRE_SHARED") == "1" and not is_recorded():
         raise pytest.UsageError(

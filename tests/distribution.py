@@ -4,8 +4,9 @@ A group is one worker's, whole. A file is a group by itself, so that what its fi
 is prepared once, except where several files share more than that (``GROUPS``).
 """
 
+import os
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from xdist.scheduler import LoadScopeScheduling
 
@@ -54,15 +55,46 @@ def group_of(test_id: str) -> str:
 
 
 def turn_of(test_id: str, *, needs_server: bool) -> int:
-    """Where a test's group stands in the queue: long groups, then servers, then the rest."""
+    """Where a test's group stands in the queue: long ones, servers, the rest, quiet ones."""
     group = group_of(test_id)
     if group in FIRST:
         return FIRST.index(group)
-    return len(FIRST) + (0 if needs_server else 1)
+    return len(FIRST) + (0 if needs_server else 2 if is_quiet(group) else 1)
+
+
+QUIET_WORKER: Final = "gw2"
+"""The third worker. It runs at low priority and so takes only the time in which the others wait:
+tests of systems wait a third of it, but can spare none when they work."""
+
+QUIET: Final = ("analyzers", "docs", "hub", "market", "model", "properties")
+"""Folders of ``tests`` that compute, and do not mind how long it takes: what the third runs."""
+
+
+def is_quiet(group: str) -> bool:
+    """Whether a group of tests is in one of the ``QUIET`` folders."""
+    return group.split("/")[1:2] in [[folder] for folder in QUIET]
+
+
+def lower_priority(worker: str) -> None:
+    """Let the third worker stand back."""
+    if worker == QUIET_WORKER:
+        os.nice(10)
 
 
 class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Hand out whole groups, in the order in which the tests were collected."""
+    """Hand out whole groups in the order in which the tests were collected; quiet ones last.
+
+    The third worker gets the quiet ones, and has done when there are none left.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)
+
+    def _assign_work_unit(self, node: Any) -> None:
+        if node.gateway.id == QUIET_WORKER:
+            last = next(reversed(self.workqueue))
+            if not is_quiet(last):
+                node.shutdown()
+                return
+            self.workqueue.move_to_end(last, last=False)
+        super()._assign_work_unit(node)

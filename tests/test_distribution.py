@@ -1,9 +1,21 @@
 """Tests that measure real time run one after the other; everything named is there."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from tests.conftest import PROJECT
-from tests.distribution import GROUPS, REPLAYS, TIMED, group_of, turn_of
+from tests.distribution import (
+    GROUPS,
+    QUIET,
+    QUIET_WORKER,
+    REPLAYS,
+    TIMED,
+    GroupScheduling,
+    group_of,
+    is_quiet,
+    turn_of,
+)
 
 
 @pytest.mark.parametrize("path", GROUPS)
@@ -31,6 +43,57 @@ def test_long_groups_are_handed_out_first_and_tests_without_servers_last() -> No
         turn_of("tests/faults/test_redis.py::test_a_restart", needs_server=True),
         turn_of("tests/integration/test_recorded_day.py::test_candles", needs_server=True),
         turn_of("tests/integration/test_cli.py::test_help", needs_server=True),
+        turn_of("tests/runtime/test_settings.py::test_a_name", needs_server=False),
         turn_of("tests/model/test_rows.py::test_a_row", needs_server=False),
     ]
     assert queue == sorted(set(queue))
+
+
+@pytest.mark.parametrize("folder", QUIET)
+def test_quiet_folders_exist(folder: str) -> None:
+    assert is_quiet(f"tests/{folder}/test_rows.py")
+    assert (PROJECT / "tests" / folder).is_dir()
+
+
+@pytest.mark.parametrize("group", [TIMED, "components", "tests/test_servers.py"])
+def test_what_needs_the_time_of_the_clock_is_not_quiet(group: str) -> None:
+    assert not is_quiet(group)
+
+
+class Node:
+    """A worker as the scheduler sees it."""
+
+    def __init__(self, name: str) -> None:
+        self.gateway = SimpleNamespace(id=name)
+        self.shutting_down = False
+        self.sent: list[int] = []
+
+    def send_runtest_some(self, numbers: list[int]) -> None:
+        self.sent += numbers
+
+    def shutdown(self) -> None:
+        self.shutting_down = True
+
+
+def test_the_third_worker_gets_quiet_groups_and_the_others_everything() -> None:
+    option = SimpleNamespace(loadscopereorder=False)
+    config = SimpleNamespace(getvalue=lambda _: ["3*popen"], option=option)
+    scheduler = GroupScheduling(config)
+    nodes = [Node("gw0"), Node("gw1"), Node(QUIET_WORKER)]
+    tests = [
+        *(f"tests/faults/test_redis.py::test_{k}" for k in range(3)),
+        *(f"tests/cli/test_output.py::test_{k}" for k in range(3)),
+        *(f"tests/runtime/test_redact.py::test_{k}" for k in range(3)),
+        *(f"tests/model/test_rows.py::test_{k}" for k in range(3)),
+    ]
+    for node in nodes:
+        scheduler.add_node(node)
+        scheduler.add_node_collection(node, tests)
+    scheduler.schedule()
+    assert [node.sent for node in nodes] == [[0, 1, 2], [3, 4, 5], [9, 10, 11]]
+    for number in (9, 10):
+        scheduler.mark_test_complete(nodes[2], number)
+    assert nodes[2].shutting_down
+    for number in (0, 1):
+        scheduler.mark_test_complete(nodes[0], number)
+    assert nodes[0].sent == [0, 1, 2, 6, 7, 8]
