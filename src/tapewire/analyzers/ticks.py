@@ -25,6 +25,7 @@ from tapewire.model.rows import NOTIONAL_SCALE
 from tapewire.model.streams import Stream
 
 _UNSIZED: Final = TICK_SNAPSHOT | TICK_INDEX
+_NO_BARS: Final[dict[str, Bar]] = {}
 _VOLUMES: Final = "ticks_volumes"
 
 SILENT_MS: Final = 14 * 24 * 3_600 * SECOND_MS
@@ -77,7 +78,7 @@ class TickFold(SecondFold[Tick, Logged]):
         self._takers = [part for part in parts if isinstance(part, TakesBaselines)]
         self._days: dict[tuple[str, str], DayVolume] = {}
         self._current: dict[tuple[str, str], tuple[Bar, DayVolume]] = {}
-        self._regular: dict[tuple[str, str], Bar] = {}
+        self._regular: dict[str, dict[str, Bar]] = {}
         self._moved: dict[str, DayVolume] = {}
         self._logged: dict[str, DayVolume] = {}
         self._unsaved: dict[str, DayVolume] = {}
@@ -90,9 +91,12 @@ class TickFold(SecondFold[Tick, Logged]):
         A bar is regular while its close is all that its instrument's ``DayVolume`` would say:
         that is caught up with before anybody looks.
         """
-        cut_ms, find = self._clock.cut_ms, self._regular.get
+        cut_ms, exchange, find = self._clock.cut_ms, None, _NO_BARS.get
         for tick in ticks:
-            bar = find((tick.exchange, tick.token))
+            if tick.exchange != exchange:
+                exchange = tick.exchange
+                find = self._regular.get(exchange, _NO_BARS).get
+            bar = find(tick.token)
             if bar is not None:
                 t, price, volume = tick.timestamp_ms, tick.last_price, tick.day_volume
                 if (
@@ -116,12 +120,12 @@ class TickFold(SecondFold[Tick, Logged]):
                     bar.close, bar.close_t, bar.close_q = price, t, volume
                     continue
             self._irregular(tick)
-            cut_ms, find = self._clock.cut_ms, self._regular.get
+            cut_ms, exchange = self._clock.cut_ms, None
 
     def _irregular(self, tick: Tick) -> None:
         """The first of a second or a day, a snapshot, a late one, or one that does not count."""
         name = (tick.exchange, tick.token)
-        bar = self._regular.pop(name, None)
+        bar = self._regular.get(tick.exchange, _NO_BARS).pop(tick.token, None)
         if bar is not None:
             _catch_up(self._days[name], bar)
         reason = objection(tick) or self._untimely(tick)
@@ -133,7 +137,7 @@ class TickFold(SecondFold[Tick, Logged]):
             self._begin(tick, name)
         entry = self._current.get(name)
         if entry is not None and _is_regular(*entry):
-            self._regular[name] = entry[0]
+            self._regular.setdefault(tick.exchange, {})[tick.token] = entry[0]
 
     def _begin(self, tick: Tick, name: tuple[str, str]) -> None:
         """Nothing is known of the instrument: the tick is a baseline, or opens its day."""
@@ -215,8 +219,9 @@ class TickFold(SecondFold[Tick, Logged]):
             self._turn()
 
     def _settle(self) -> None:
-        for name, bar in self._regular.items():
-            _catch_up(self._days[name], bar)
+        for exchange, bars in self._regular.items():
+            for token, bar in bars.items():
+                _catch_up(self._days[exchange, token], bar)
 
     def _days_of(self, keys: Iterable[str]) -> dict[str, DayVolume]:
         return {key: self._days[_name_of(key)] for key in keys}
