@@ -66,13 +66,33 @@ QUIET_WORKER: Final = "gw2"
 """The third worker. It runs at low priority and so takes only the time in which the others wait:
 tests of systems wait a third of it, but can spare none when they work."""
 
-QUIET: Final = ("analyzers", "docs", "hub", "market", "model", "properties")
-"""Folders of ``tests`` that compute, and do not mind how long it takes: what the third runs."""
+QUIET: Final = (
+    "tests/analyzers",
+    "tests/benchmarks/test_oracle.py",
+    "tests/benchmarks/test_peak.py",
+    "tests/docs",
+    "tests/hub",
+    "tests/market",
+    "tests/model",
+    "tests/properties",
+    "tests/services/test_delayed_feed.py",
+    "tests/services/test_session_boundaries.py",
+    "tests/services/test_tick_queue.py",
+    "tests/simulators/test_fyers_frames.py",
+    "tests/simulators/test_flatfile.py",
+    "tests/simulators/test_generator.py",
+    "tests/simulators/test_indian_market.py",
+    "tests/simulators/test_lean.py",
+    "tests/simulators/test_tick_tape.py",
+    "tests/simulators/test_upstox_frames.py",
+)
+"""Folders and files that compute, and do not mind how long it takes: what the third runs."""
 
 
 def is_quiet(group: str) -> bool:
-    """Whether a group of tests is in one of the ``QUIET`` folders."""
-    return group.split("/")[1:2] in [[folder] for folder in QUIET]
+    """Whether a group of tests is one of ``QUIET``, or in one of its folders."""
+    path = PurePosixPath(group)
+    return any(str(one) in QUIET for one in (path, *path.parents))
 
 
 def lower_priority(worker: str) -> None:
