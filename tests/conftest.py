@@ -15,7 +15,13 @@ from hypothesis import settings
 from xdist.workermanage import WorkerController
 
 from tapewire.runtime import redact
-from tests.distribution import GroupScheduling, lower_priority, turn_of
+from tests.distribution import (
+    PATIENCE_S,
+    QUIET_WORKER,
+    GroupScheduling,
+    lower_priority,
+    turn_of,
+)
 from tests.generated_day import write_generated_day
 from tests.leftovers import describe_leftovers, mark_this_run
 from tests.replays import Replays, databases
@@ -144,8 +150,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         fixtures = set(getattr(item, "fixturenames", ()))
         needs_server = folders & SERVER_FOLDERS or fixtures & SERVER_FIXTURES
         item.add_marker("server" if needs_server else "unit")
-    if is_worker(config):
-        items.sort(key=turn_in_queue)
+    if not is_worker(config):
+        return
+    items.sort(key=turn_in_queue)
+    if config.workerinput["workerid"] == QUIET_WORKER:  # type: ignore[attr-defined]
+        for item in items:
+            item.add_marker(pytest.mark.timeout(PATIENCE_S))
 
 
 def turn_in_queue(item: pytest.Item) -> int:

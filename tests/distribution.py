@@ -95,6 +95,10 @@ def is_quiet(group: str) -> bool:
     return any(str(one) in QUIET for one in (path, *path.parents))
 
 
+PATIENCE_S: Final = 900
+"""How long a test of the third worker may take: while the others work it hardly gets on."""
+
+
 def lower_priority(worker: str) -> None:
     """Let the third worker stand back."""
     if worker == QUIET_WORKER:
