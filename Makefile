@@ -60,5 +60,5 @@ $(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
 
 $(DEV): requirements-dev.lock $(RUNTIME)
 	@echo "installing the development requirements: about 165 MB to fetch, 620 MB on disk"
-	$(PIP) install --require-hashes --requirement requirements-dev.lock
+	$(PIP) install --no-compile --require-hashes --requirement requirements-dev.lock
 	@touch $@

@@ -16,6 +16,9 @@ TIMED: Final = "timed"
 REPLAYS: Final = "replays"
 """Tests that look at the same replays of whole days."""
 
+COMPONENTS: Final = "components"
+"""The dashboard's own tests: in the folder of the browser's, but without a browser."""
+
 GROUPS: Final = {
     "tests/faults/test_frozen.py": TIMED,
     "tests/faults/test_kills.py": REPLAYS,
@@ -28,7 +31,7 @@ GROUPS: Final = {
     "tests/faults/test_stampede.py": TIMED,
     "tests/faults/test_tick_load.py": TIMED,
     "tests/e2e": TIMED,
-    "tests/e2e/test_components.py": "components",
+    "tests/e2e/test_components.py": COMPONENTS,
     "tests/integration/test_delayed_feed.py": TIMED,
     "tests/integration/test_process_manager.py": TIMED,
     "tests/integration/test_up.py": TIMED,
@@ -59,7 +62,7 @@ def turn_of(test_id: str, *, needs_server: bool) -> int:
     group = group_of(test_id)
     if group in FIRST:
         return FIRST.index(group)
-    return len(FIRST) + (0 if needs_server else 2 if is_quiet(group) else 1)
+    return len(FIRST) + (2 if is_quiet(group) else 0 if needs_server else 1)
 
 
 QUIET_WORKER: Final = "gw2"
@@ -67,6 +70,7 @@ QUIET_WORKER: Final = "gw2"
 tests of systems wait a third of it, but can spare none when they work."""
 
 QUIET: Final = (
+    COMPONENTS,
     "tests/analyzers",
     "tests/benchmarks/test_oracle.py",
     "tests/benchmarks/test_peak.py",
@@ -86,7 +90,7 @@ QUIET: Final = (
     "tests/simulators/test_tick_tape.py",
     "tests/simulators/test_upstox_frames.py",
 )
-"""Folders and files that compute, and do not mind how long it takes: what the third runs."""
+"""Groups and folders that compute, and do not mind how long it takes: what the third runs."""
 
 
 def is_quiet(group: str) -> bool:
