@@ -15,7 +15,7 @@ FIND = (
 )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("script", ["check", "test"])
 def test_the_dashboards_own_tests_pass(script: str) -> None:
     """Vitest for components and folding, and the compiler in strict mode."""
