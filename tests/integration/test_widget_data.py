@@ -168,6 +168,7 @@ async def test_a_frozen_redis_is_told(start_redis: StartRedis) -> None:
             await one.until_status("quote:AIG", "live", 10)
             at = float(writer.shard.written)
             await one.until(partial(one.is_at_least, "quote:AIG", "AIG", at + 5), 10)
+            assert service.source.resets == 1, "nothing was lost: nothing is read anew"
     await cache.close()
 
 
@@ -182,6 +183,8 @@ async def test_the_service_may_start_before_redis(start_redis: StartRedis) -> No
             async with writing(redis.url, "AIG"):
                 await one.until_status("quote:*", "live", 10)
                 await one.until(lambda: one.close_of("quote:*", "AIG") is not None)
+                told = [m["state"] for m in one.messages if m["op"] == "status"]
+                assert (told[0], told[-1]) == ("stale", "live")
 
 
 async def test_sigterm_sends_clients_elsewhere(redis_url: str) -> None:

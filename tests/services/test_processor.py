@@ -203,6 +203,10 @@ class TestCacheAway:
             await until(lambda: processor.report().state is State.DEGRADED)
             platform.cache.away = False
             await platform.settled()
+            assert processor.report().state is State.RUNNING
+            platform.publish(ending=True)
+            await until(platform.ended)
+        assert (await platform.stored()).public() == expected(day(5)).public()
 
     async def test_a_drain_does_not_wait_for_a_claim(self, platform: Platform) -> None:
         platform.cache.away = True

@@ -108,6 +108,7 @@ async def test_a_shard_that_appears_later_is_followed_too(
         await client.until(lambda: client.close_of("quote:*", "SPY") == 9.0)
         await late.flush("SPY", close=10.0)
         await client.until(lambda: client.close_of("quote:*", "SPY") == 10.0)
+        assert "AIG" in client.feeds["quote:*"].rows, "the first shard's rows stay"
 
 
 async def test_an_empty_store_is_stale_until_something_is_written(cache: MemoryWidgetCache) -> None:
@@ -155,6 +156,8 @@ async def test_services_are_shown_as_the_registry_has_them(cache: MemoryWidgetCa
     async with serving(cache, reports=reports) as service, viewer(service.port) as client:
         await client.subscribe("system:status")
         await client.until(lambda: "listener:0" in client.feeds["system:status"].rows)
+        shown = client.feeds["system:status"].rows["listener:0"]
+        assert (shown["state"], shown["healthy"], shown["lag_ms"]) == ("running", True, 12.0)
         listed.clear()
         await client.until(lambda: not client.feeds["system:status"].rows)
 
@@ -420,6 +423,8 @@ async def test_a_stalled_client_that_reads_again_catches_up(
             await asyncio.sleep(0.005)
         client.socket.transport.resume_reading()
         await client.until(lambda: client.close_of("quote:*", "SYM199") == 149.0)
+        assert {client.close_of("quote:*", symbol) for symbol in SYMBOLS} == {149.0}
+        assert "slow_disconnects" not in service.report().drops
 
 
 async def test_draining_closes_with_4000(cache: MemoryWidgetCache) -> None:

@@ -28,17 +28,12 @@ _MIN_SECRET_CHARS: Final = 4
 
 
 _learned: Final[deque[str]] = deque(maxlen=256)
-"""What ``hide`` was told; of keys for one connection each the old ones are good for nothing."""
+"""What ``hide`` was told; of so many tokens the oldest have long ended."""
 
 
 def hide(*secrets: str) -> None:
     """Hide these from now on in all that this process writes: a token that was just read."""
     _learned.extend(secret for secret in secrets if secret not in _learned)
-
-
-def forget() -> None:
-    """Forget what ``hide`` was told: the process begins something else."""
-    _learned.clear()
 
 
 def _any_of(secrets: Iterable[str]) -> re.Pattern[str] | None:

@@ -16,6 +16,7 @@ from tapewire.providers.fyers.token import read_token
 from tapewire.providers.instrument_cache import InstrumentCache
 from tapewire.simulators.broker_voice import Account, HttpCall
 from tapewire.simulators.fyers import FyersSide
+from tapewire.runtime.redact import redact
 from tapewire.simulators.fyers_files import make_token
 from tapewire.simulators.tick_tape import TickTape
 from tests.providers.fyers.tokens import JWT, NOW_S, TOKEN
@@ -88,6 +89,7 @@ async def test_the_token_is_read_again_for_every_connection(tmp_path: Path) -> N
     fyers: Broker = FyersBroker(lambda: next(given), cache, now_s=lambda: NOW_S, clock=lambda: 0.0)
     assert fyers.credential() == ""
     address = await fyers.authorize()
+    assert redact(f"sent {JWT}") == "sent ***"
     assert (address.url, dict(address.headers)) == (WS_URL, {})
     assert fyers.credential() == fingerprint(tokens[0])
     connection = fyers.connection(0.0)

@@ -18,6 +18,7 @@ from tapewire.providers.fyers.requests import Mode
 from tapewire.providers.fyers.rest import REST_URL, FyersRest, master_url
 from tapewire.providers.fyers.token import AccessToken, TokenError, read_token
 from tapewire.providers.instrument_cache import InstrumentCache
+from tapewire.runtime.redact import hide
 
 _log: Final = logging.getLogger(__name__)
 
@@ -132,6 +133,7 @@ class FyersBroker:
             token = read_token(text)
         except TokenError as error:
             raise BrokerError(Ending("token_unreadable", NEW_TOKEN, str(error))) from None
+        hide(token.jwt, token.hsm_key)  # parts of it, which are sent by themselves
         if token.expires_s <= self._now_s():
             expired = datetime.fromtimestamp(token.expires_s, UTC)
             said = f"it expired at {expired:%Y-%m-%d %H:%M} UTC"
