@@ -14,9 +14,9 @@ from tapewire.providers.fyers.client import WS_URL, FyersBroker
 from tapewire.providers.fyers.rest import FyersRest, master_url
 from tapewire.providers.fyers.token import read_token
 from tapewire.providers.instrument_cache import InstrumentCache
+from tapewire.runtime.redact import redact
 from tapewire.simulators.broker_voice import Account, HttpCall
 from tapewire.simulators.fyers import FyersSide
-from tapewire.runtime.redact import redact
 from tapewire.simulators.fyers_files import make_token
 from tapewire.simulators.tick_tape import TickTape
 from tests.providers.fyers.tokens import JWT, NOW_S, TOKEN
